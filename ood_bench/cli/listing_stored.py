@@ -1,0 +1,142 @@
+"""`ood-bench list models|suites|sets|banks|runs`: read from files, without torch."""
+
+from __future__ import annotations
+
+import click
+
+from ood_bench.bank.catalog import find_banks, find_interrupted, size_in_bytes
+from ood_bench.cli.options import HOME, JSON
+from ood_bench.cli.tables import show
+from ood_bench.home import Home, find_home
+from ood_bench.store.store import Store
+from ood_bench.suites import list_suites
+
+
+@click.command()
+@HOME
+@JSON
+def models(home: str | None, as_json: bool) -> None:
+    """Models that suites name or that banks exist for."""
+    place = find_home(home)
+    suites = list_suites(place)
+    with_banks: dict[str, set[str]] = {}
+    for _, manifest in find_banks(place):
+        with_banks.setdefault(manifest.identity.model, set()).add(manifest.identity.set)
+    known = sorted({name for suite in suites for name in suite.models} | set(with_banks))
+    items = [
+        {
+            "name": name,
+            "suites": [suite.name for suite in suites if name in suite.models],
+            "banks": len(with_banks.get(name, ())),
+        }
+        for name in known
+    ]
+    show("models", items, ("name", "suites", "banks"), as_json=as_json)
+
+
+@click.command()
+@HOME
+@JSON
+def suites(home: str | None, as_json: bool) -> None:
+    """Shipped suites and your own."""
+    items = [
+        {
+            "name": suite.name,
+            "title": suite.title,
+            "origin": suite.origin,
+            "models": list(suite.models),
+            "fit": suite.fit,
+            "val": suite.val,
+            "test": suite.test,
+            "groups": {group: list(sets) for group, sets in suite.groups.items()},
+            "shifted": {family: list(sets) for family, sets in suite.shifted.items()},
+            "sets": len(suite.sets),
+            "fpr": suite.fpr,
+            "paper": suite.paper,
+        }
+        for suite in list_suites(find_home(home))
+    ]
+    show("suites", items, ("name", "title", "origin", "models", "sets", "fpr", "paper"), as_json=as_json)
+
+
+@click.command()
+@HOME
+@JSON
+def sets(home: str | None, as_json: bool) -> None:
+    """Every set of every suite, with its role there."""
+    items = [
+        {
+            "name": name,
+            "suite": suite.name,
+            "role": role,
+            "count": suite.sets[name].count,
+            "licence": suite.sets[name].licence or None,
+            "source": suite.sets[name].source or None,
+        }
+        for suite in list_suites(find_home(home))
+        for role, name in suite.members
+    ]
+    show("sets", items, ("name", "suite", "role", "count", "licence", "source"), as_json=as_json)
+
+
+@click.command()
+@HOME
+@JSON
+def banks(home: str | None, as_json: bool) -> None:
+    """Banks with their sizes. An interrupted one is finished by the command that began it."""
+    place = find_home(home)
+    show("banks", _banks(place), ("name", "set", "rows", "d", "K", "size", "state", "bank"), as_json=as_json)
+
+
+def _banks(place: Home) -> list[dict[str, object]]:
+    items: list[dict[str, object]] = []
+    for folder, manifest in find_banks(place):
+        identity = manifest.identity
+        items.append(
+            {
+                "name": identity.model + ("" if identity.model_seed is None else f"@{identity.model_seed}"),
+                "set": identity.set,
+                "rows": manifest.n,
+                "d": manifest.n_features,
+                "K": manifest.n_classes,
+                "bytes": size_in_bytes(folder),
+                "size": f"{size_in_bytes(folder) / 2**20:.1f} MiB",
+                "state": "whole",
+                "bank": manifest.bank_sha256[:12],
+                "bank_sha256": manifest.bank_sha256,
+                "folder": str(folder),
+            }
+        )
+    for folder in find_interrupted(place):
+        size = size_in_bytes(folder)
+        items.append(
+            {
+                "name": folder.parent.name,
+                "set": folder.name,
+                "bytes": size,
+                "size": f"{size / 2**20:.1f} MiB",
+                "state": "interrupted",
+                "folder": str(folder),
+            }
+        )
+    return items
+
+
+@click.command()
+@HOME
+@JSON
+def runs(home: str | None, as_json: bool) -> None:
+    """Runs, the newest last."""
+    items = [
+        {
+            "name": run.id,
+            "time": run.time,
+            "suite": run.suite,
+            "model": run.model + ("" if run.model_seed is None else f"@{run.model_seed}"),
+            "scores": len(run.records),
+            "skipped": len(run.skipped),
+            "failed": len(run.failed),
+        }
+        for run in Store(find_home(home)).runs()
+    ]
+    show("runs", items, ("name", "time", "suite", "model", "scores", "skipped", "failed"), as_json=as_json)

@@ -1,0 +1,67 @@
+"""`ood-bench table`: stored results, rendered. Needs no torch."""
+
+from __future__ import annotations
+
+import click
+
+from ood_bench.cli.options import HOME, JSON, print_json
+from ood_bench.defaults import default_suite
+from ood_bench.home import Home, find_home
+from ood_bench.render.table import FORMATS, Format, render
+from ood_bench.store.records import Run
+from ood_bench.store.rows import Row, rows_of
+from ood_bench.store.seeds import aggregate_seeds
+from ood_bench.store.store import Store
+from ood_bench.suites import Suite, load_suite
+
+
+@click.command()
+@click.option("--suite", metavar="NAME", help="Which suite. [default: that of the latest run]")
+@click.option("--model", "models", multiple=True, metavar="NAME", help="Only these models.")
+@click.option("--scorer", "scorers", multiple=True, metavar="SPEC", help="Only these scorers.")
+@click.option("--run", "run_id", metavar="ID", help="Only what this run answered (see ood-bench list runs).")
+@click.option("--format", "fmt", type=click.Choice(FORMATS), default="text", show_default=True)
+@click.option("--fpr", type=click.Choice(["id_positive", "ood_positive"]), help="Which FPR95. [default: the suite's]")
+@click.option(
+    "--metric", "metrics", multiple=True, help="auroc, fpr95, aupr_in, aupr_out; repeat. [default: auroc, fpr95]"
+)
+@click.option("--detail/--means", default=None, help="Every set, or only the means over groups. [default: what fits]")
+@click.option("--seeds", is_flag=True, help="Mean over checkpoints and seeds instead of a line for each.")
+@HOME
+@JSON
+def table(
+    suite: str | None,
+    models: tuple[str, ...],
+    scorers: tuple[str, ...],
+    run_id: str | None,
+    fmt: Format,
+    fpr: str | None,
+    metrics: tuple[str, ...],
+    detail: bool | None,
+    seeds: bool,
+    home: str | None,
+    as_json: bool,
+) -> None:
+    """Render what is stored: everything of a suite, or one run. Best and second best of each column are marked."""
+    place = find_home(home)
+    store = Store(place)
+    chosen, run = choose(place, store, suite, run_id)
+    rows: list[Row] = rows_of(store, chosen, run=run, models=models, scorers=scorers)
+    if seeds:
+        rows = aggregate_seeds(rows)
+    if as_json:
+        print_json({"schema": 1, "rows": [row.columns() for row in rows]})
+        return
+    orientation = "ood_positive" if (fpr or chosen.fpr) == "ood_positive" else "id_positive"
+    click.echo(render(rows, fmt=fmt, fpr=orientation, metrics=metrics or ("auroc", "fpr95"), detail=detail))
+
+
+def choose(place: Home, store: Store, suite: str | None, run_id: str | None) -> tuple[Suite, Run | None]:
+    """The suite that is meant, and the run where one is named."""
+    if run_id is not None:
+        run = store.run(run_id)
+        return load_suite(suite or run.suite, place), run
+    if suite is not None:
+        return load_suite(suite, place), None
+    latest = next(iter(reversed(list(store.runs()))), None)
+    return (load_suite(latest.suite, place) if latest else default_suite(None, place)), None

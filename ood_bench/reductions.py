@@ -1,0 +1,373 @@
+"""Questions that a fit may ask of a bank. Each is associative and in float64: any split into batches, or over workers,
+gives the same answer (to rounding), and its memory does not grow with the number of rows.
+
+A question is a frozen value. Equal questions of several scorers are answered once. `split` says which bank is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
+
+import scipy.linalg.blas
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ood_bench.batch import Batch
+from ood_bench.columns import Column, features
+from ood_bench.errors import CannotScore
+
+Split: TypeAlias = Literal["fit", "val", "target"]
+P = TypeVar("P")
+R_co = TypeVar("R_co", covariant=True)
+
+
+@runtime_checkable
+class Question(Protocol[P, R_co]):
+    """What the engine asks of a bank, batch by batch. `add` may modify and return the partial it was given."""
+
+    @property
+    def split(self) -> Split: ...
+
+    def add(self, partial: P | None, batch: Batch) -> P: ...
+
+    def merge(self, a: P, b: P) -> P: ...
+
+    def result(self, partial: P) -> R_co: ...
+
+
+# What a generator-style `fit` is: it yields questions, receives their results, returns the fitted scorer.
+Fit: TypeAlias = Generator["Question[Any, Any] | tuple[Question[Any, Any], ...]", Any, Any]
+
+
+# -- moments ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class MomentsResult:
+    """Count, mean and centred scatter sum (x - mean)(x - mean)^T, in float64."""
+
+    n: int
+    mean: Float[Tensor, " d"]
+    scatter: Float[Tensor, "d d"]
+
+    @property
+    def covariance(self) -> Float[Tensor, "d d"]:
+        """Scatter / n, the maximum-likelihood covariance."""
+        return self.scatter / self.n
+
+    def about(self, point: Float[Tensor, " d"]) -> Float[Tensor, "d d"]:
+        """Second moment about another point, sum (x - point)(x - point)^T / n: a rank-one shift of the scatter."""
+        shift = self.mean - point
+        return self.covariance + torch.outer(shift, shift)
+
+    @cached_property
+    def _spectra(self) -> dict[bytes, tuple[Tensor, Tensor]]:
+        return {}
+
+    def spectrum(self, point: Float[Tensor, " d"] | None = None) -> tuple[Float[Tensor, " d"], Float[Tensor, "d d"]]:
+        """Eigenvalues (rising) and eigenvectors (columns) of the second moment about `point`, by default the mean.
+
+        Kept, so that scorers (and values of one hyper-parameter) which share a point share the decomposition.
+        """
+        key = b"" if point is None else point.cpu().numpy().tobytes()
+        if key not in self._spectra:
+            matrix = self.covariance if point is None else self.about(point)
+            values, vectors = torch.linalg.eigh(matrix)
+            self._spectra[key] = (values, vectors)
+        return self._spectra[key]
+
+
+@dataclass(eq=False)
+class _MomentsPartial:
+    n: int
+    shift: Tensor  # rows are summed about the first batch's mean, so that a large mean costs no digits
+    total: Tensor
+    scatter: Tensor
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Count, mean and centred scatter of a column with d entries per row. One float64 rank-n update per batch."""
+
+    of: Column = features
+    split: Split = "fit"
+
+    def add(self, partial: _MomentsPartial | None, batch: Batch) -> _MomentsPartial:
+        rows = self.of(batch).double()
+        if partial is None:
+            d = rows.shape[1]
+            zeros = torch.zeros(d, d, dtype=torch.float64, device=rows.device)
+            partial = _MomentsPartial(0, rows.mean(dim=0), torch.zeros_like(rows[0]), zeros.T)
+        centred = rows - partial.shift
+        partial.n += len(rows)
+        partial.total += centred.sum(dim=0)
+        _add_gram(partial.scatter, centred)
+        return partial
+
+    def merge(self, a: _MomentsPartial, b: _MomentsPartial) -> _MomentsPartial:
+        move = b.shift - a.shift  # b's sums, told about a's shift
+        cross = torch.outer(b.total, move)
+        a.n += b.n
+        a.scatter += _symmetric(b.scatter) + cross + cross.T + b.n * torch.outer(move, move)
+        a.total += b.total + b.n * move
+        return a
+
+    def result(self, partial: _MomentsPartial) -> MomentsResult:
+        offset = partial.total / partial.n
+        scatter = _symmetric(partial.scatter) - partial.n * torch.outer(offset, offset)
+        return MomentsResult(partial.n, partial.shift + offset, scatter)
+
+
+def _add_gram(scatter: Float[Tensor, "d d"], rows: Float[Tensor, "n d"]) -> None:
+    """scatter += rows^T rows in place; on the CPU by BLAS dsyrk, which does half the work of a product.
+
+    dsyrk fills the upper triangle alone, so `scatter` is read through `_symmetric`.
+    """
+    if rows.device.type == "cpu":
+        # Both views are column-major without a copy: `scatter` was made as the transpose of a row-major square.
+        scipy.linalg.blas.dsyrk(1.0, rows.T.numpy(), beta=1.0, c=scatter.numpy(), overwrite_c=1)
+    else:
+        scatter.addmm_(rows.T, rows)
+
+
+def _symmetric(upper: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
+    return upper.triu() + upper.triu(1).T
+
+
+# -- means --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Mean over the rows of a column with any shape per row, in float64."""
+
+    of: Column
+    split: Split = "fit"
+
+    def add(self, partial: tuple[int, Tensor] | None, batch: Batch) -> tuple[int, Tensor]:
+        rows = self.of(batch)
+        total = rows.double().sum(dim=0)
+        return (len(rows), total) if partial is None else (partial[0] + len(rows), partial[1] + total)
+
+    def merge(self, a: tuple[int, Tensor], b: tuple[int, Tensor]) -> tuple[int, Tensor]:
+        return a[0] + b[0], a[1] + b[1]
+
+    def result(self, partial: tuple[int, Tensor]) -> Float[Tensor, "..."]:
+        return partial[1] / partial[0]
+
+
+@dataclass(frozen=True, eq=False)
+class ClassMeansResult:
+    """Rows per class, and the mean of each class; a class without rows has count 0 and NaN means."""
+
+    counts: Int[Tensor, " K"]
+    sums: Float[Tensor, "K m"]
+
+    @property
+    def means(self) -> Float[Tensor, "K m"]:
+        return self.sums / self.counts[:, None]
+
+    @property
+    def present(self) -> Int[Tensor, " C"]:
+        """The classes that have rows."""
+        return self.counts.nonzero().squeeze(1)
+
+    @cached_property
+    def between(self) -> Float[Tensor, "m m"]:
+        """Scatter of the class means about the overall mean, weighted by counts: total - between = within."""
+        counts = self.counts[self.present].double()
+        means = self.means[self.present]
+        centred = (means - (counts @ means) / counts.sum()) * counts.sqrt()[:, None]
+        return centred.T @ centred
+
+
+@dataclass(frozen=True)
+class ClassMeans:
+    """Mean per class of a column, rows grouped by `label`, by `predicted` class, or by label where that is predicted
+    (`correct`; the other rows are left out). Rows without a label are left out of `label` and `correct`."""
+
+    by: Literal["label", "predicted", "correct"] = "label"
+    of: Column = features
+    split: Split = "fit"
+
+    def add(self, partial: ClassMeansResult | None, batch: Batch) -> ClassMeansResult:
+        rows = self.of(batch).double()
+        groups = batch.predicted if self.by == "predicted" else batch.labels
+        keep = groups >= 0
+        if self.by == "correct":
+            keep &= groups == batch.predicted
+        if not bool(keep.all()):
+            rows, groups = rows[keep], groups[keep]
+        if partial is None:
+            n_classes = batch.n_classes
+            zeros = torch.zeros(n_classes, rows.shape[1], dtype=torch.float64, device=rows.device)
+            partial = ClassMeansResult(torch.zeros(n_classes, dtype=torch.int64, device=rows.device), zeros)
+        partial.counts.add_(torch.bincount(groups, minlength=len(partial.counts)))
+        partial.sums.index_add_(0, groups, rows)
+        return partial
+
+    def merge(self, a: ClassMeansResult, b: ClassMeansResult) -> ClassMeansResult:
+        return ClassMeansResult(a.counts + b.counts, a.sums + b.sums)
+
+    def result(self, partial: ClassMeansResult) -> ClassMeansResult:
+        if int(partial.counts.sum()) == 0:
+            raise CannotScore(f"the {self.split} set has no row to group by {self.by} class")
+        return partial
+
+
+# -- order statistics ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Counts of the next `bits` bits of a column's values, among values that begin with the bits known so far.
+
+    One step of an exact radix selection: values become integers of the same order, and each round narrows the wanted
+    order statistics by `bits`. Counts are integers, so the answer is exact and does not depend on the split.
+    """
+
+    of: Column
+    bits: int
+    known: int  # how many leading bits are known already
+    prefixes: tuple[tuple[int, ...], ...]  # per wanted statistic: the known bits, one for each column (or for all)
+    per_column: bool
+    split: Split = "fit"
+
+    def add(self, partial: tuple[int, list[Tensor]] | None, batch: Batch) -> tuple[int, list[Tensor]]:
+        rows = self.of(batch)
+        keys = _ordered_integers(rows)
+        width = torch.iinfo(keys.dtype).bits
+        digit = (keys >> (width - self.known - self.bits)) & ((1 << self.bits) - 1)
+        if self.per_column:
+            digit = digit + (torch.arange(rows.shape[1], dtype=keys.dtype, device=rows.device) << self.bits)
+        size = (1 << self.bits) * (rows.shape[1] if self.per_column else 1)
+        counts = []
+        for prefix in self.prefixes:
+            cell = digit
+            if self.known:
+                leading = (keys >> (width - self.known)) & ((1 << self.known) - 1)
+                cell = digit[leading == torch.tensor(prefix, dtype=keys.dtype, device=keys.device)]
+            counts.append(torch.bincount(cell.reshape(-1), minlength=size))
+        return (width, counts) if partial is None else self.merge(partial, (width, counts))
+
+    def merge(self, a: tuple[int, list[Tensor]], b: tuple[int, list[Tensor]]) -> tuple[int, list[Tensor]]:
+        return a[0], [x + y for x, y in zip(a[1], b[1], strict=True)]
+
+    def result(self, partial: tuple[int, list[Tensor]]) -> tuple[int, Int[Tensor, "s c b"]]:
+        """Bits of the floating type; counts by statistic, column, digit."""
+        return partial[0], torch.stack(partial[1]).reshape(len(self.prefixes), -1, 1 << self.bits).cpu()
+
+
+def quantile(
+    q: float, *, of: Column = features, per_column: bool = False, split: Split = "fit"
+) -> Generator[Question[Any, Any], Any, Float[Tensor, "..."]]:
+    """The q-quantile over all entries of a column (or of each of its columns), by numpy.quantile's linear rule: exact.
+
+    Used inside a fit as `threshold = yield from quantile(0.9)`. float32 takes two passes (four for each column apart).
+    """
+    step = 8 if per_column else 16
+    width, counts = yield Digits(of, step, 0, ((),), per_column, split)
+    count = int(counts[0, 0].sum())
+    position = q * (count - 1)
+    low = int(position)
+    wanted = torch.tensor(sorted({low, min(low + 1, count - 1)}))[:, None]  # ranks of the two neighbours
+    counts = counts.expand(len(wanted), -1, -1)
+    prefixes = torch.zeros(counts.shape[:2], dtype=torch.int64)
+    known = 0
+    while True:
+        upto = counts.cumsum(dim=2)
+        digit = (upto <= wanted[..., None]).sum(dim=2)
+        below = torch.where(digit > 0, upto.gather(2, (digit - 1).clamp_min(0)[..., None]).squeeze(2), 0)
+        wanted = wanted - below
+        prefixes = (prefixes << step) | digit
+        known += step
+        if known == width:
+            break
+        as_tuples = tuple(tuple(row) for row in (prefixes & ((1 << known) - 1)).tolist())
+        _, counts = yield Digits(of, step, known, as_tuples, per_column, split)
+    values = _from_ordered_integers(prefixes, width)
+    between = torch.lerp(values[0], values[-1], position - low)
+    return between if per_column else between.squeeze(0)
+
+
+def _ordered_integers(values: Tensor) -> Tensor:
+    """Integers whose unsigned order is the order of the floats: the sign bit flipped, or all bits of negatives."""
+    integer = torch.int32 if values.dtype == torch.float32 else torch.int64
+    raw = (values + 0.0).contiguous().view(integer)  # + 0.0 makes one zero of the two
+    return torch.where(raw < 0, ~raw, raw ^ torch.iinfo(integer).min)
+
+
+def _from_ordered_integers(keys: Int[Tensor, "..."], width: int) -> Float[Tensor, "..."]:
+    integer, floating = (torch.int32, torch.float32) if width == 32 else (torch.int64, torch.float64)
+    raw = (torch.where(keys >= 1 << 31, keys - (1 << 32), keys) if width == 32 else keys).to(integer)
+    return torch.where(raw < 0, raw ^ torch.iinfo(integer).min, ~raw).view(floating).double()
+
+
+# -- rows ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Collect:
+    """The column itself, every row in order: for a few numbers per row, since this one grows with n."""
+
+    of: Column
+    split: Split = "fit"
+
+    def add(self, partial: list[tuple[int, Tensor]] | None, batch: Batch) -> list[tuple[int, Tensor]]:
+        return [*(partial or []), (batch.start, self.of(batch))]
+
+    def merge(self, a: list[tuple[int, Tensor]], b: list[tuple[int, Tensor]]) -> list[tuple[int, Tensor]]:
+        return a + b
+
+    def result(self, partial: list[tuple[int, Tensor]]) -> Float[Tensor, "n ..."]:
+        return torch.cat([rows for _, rows in sorted(partial, key=lambda item: item[0])])
+
+
+@dataclass(frozen=True)
+class Sample:
+    """`n` rows of a column drawn without replacement, the same ones for the same seed whatever the batches.
+
+    Each row's place in the bank is hashed with the seed and the n smallest hashes win; rows come in that order.
+    """
+
+    n: int
+    seed: int
+    of: Column = features
+    split: Split = "fit"
+
+    def add(self, partial: tuple[Tensor, Tensor] | None, batch: Batch) -> tuple[Tensor, Tensor]:
+        rows = self.of(batch)
+        place = torch.arange(batch.start, batch.start + len(rows), device=rows.device)
+        here = self._smallest(_hash(place, self.seed), rows)
+        return here if partial is None else self.merge(partial, here)
+
+    def merge(self, a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        return self._smallest(torch.cat([a[0], b[0]]), torch.cat([a[1], b[1]]))
+
+    def result(self, partial: tuple[Tensor, Tensor]) -> Float[Tensor, "m ..."]:
+        return partial[1]
+
+    def _smallest(self, priority: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        order = priority.argsort()[: self.n]
+        return priority[order], rows[order]
+
+
+def _hash(place: Int[Tensor, " n"], seed: int) -> Int[Tensor, " n"]:
+    """SplitMix64 of the row number and the seed: a fixed pseudo-random order, the same on every device."""
+    word = place + _int64(seed * 0x9E3779B97F4A7C15 + 0x9E3779B97F4A7C15)
+    word = (word ^ _shift_right(word, 30)) * _int64(0xBF58476D1CE4E5B9)
+    word = (word ^ _shift_right(word, 27)) * _int64(0x94D049BB133111EB)
+    return word ^ _shift_right(word, 31)
+
+
+def _shift_right(word: Tensor, by: int) -> Tensor:
+    return (word >> by) & ((1 << (64 - by)) - 1)
+
+
+def _int64(value: int) -> int:
+    value &= (1 << 64) - 1
+    return value - (1 << 64) if value >= 1 << 63 else value

@@ -1,0 +1,40 @@
+"""KNN against a full sort of Euclidean distances."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ood_bench.scorers.knn import KNN
+from ood_bench.types import Info
+from support import Problem, problem, score
+
+
+def naive(given: Problem, name: str, k: int) -> np.ndarray:
+    rows, queries = given.features("fit"), given.features(name)
+    rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    queries = queries / np.linalg.norm(queries, axis=1, keepdims=True)
+    return np.array([-np.sort(np.sqrt(((rows - q) ** 2).sum(axis=1)))[k - 1] for q in queries])
+
+
+@pytest.mark.parametrize(("spec", "k"), [("knn", 50), ("knn:k=1", 1), ("knn:k=7", 7), ("knn:k=100000", 400)])
+def test_second_writing(spec: str, k: int) -> None:
+    given = problem()
+    for name in ("test", "ood"):
+        np.testing.assert_allclose(score(spec, given, name, rows=33), naive(given, name, k), rtol=1e-9)
+
+
+def test_a_fit_row_is_its_own_neighbour() -> None:
+    given = problem()
+    assert np.all(np.abs(score("knn:k=1", given, "fit")) < 1e-7)
+    assert np.all(np.isfinite(score("knn:k=1", given, "fit")))
+
+
+@pytest.mark.parametrize(("k", "n_classes", "n_fit", "resolved"), [
+    ("auto", 10, 50_000, 50),
+    ("auto", 1000, 50_000, 1000),
+    ("auto", 1000, 600, 600),
+    ("auto", None, 30, 30),
+    (200, 10, 100, 100),
+])  # fmt: skip
+def test_k_by_the_authors_rule_and_clamped(k: int | str, n_classes: int | None, n_fit: int, resolved: int) -> None:
+    assert KNN(k).resolve(Info(n_classes, 8, n_fit)).k == resolved
