@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ood_bench.bank.reader import DiskBank, open_bank
     from ood_bench.batch import Batch
     from ood_bench.errors import CannotScore, IntegrityError, OodBenchError, RequestError
+    from ood_bench.extraction.python import extract
     from ood_bench.parameters import Range
     from ood_bench.registry import estimator, rectifier, scorer
     from ood_bench.types import Head
@@ -31,6 +32,7 @@ _PUBLIC = {
     "Results": "ood_bench.api",
     "estimator": "ood_bench.registry",
     "evaluate": "ood_bench.api",
+    "extract": "ood_bench.extraction.python",
     "get": "ood_bench.api",
     "load_bank": "ood_bench.api",
     "names": "ood_bench.api",
@@ -53,6 +55,7 @@ __all__ = [
     "Results",
     "estimator",
     "evaluate",
+    "extract",
     "get",
     "load_bank",
     "names",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -14,6 +14,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from ood_bench.bank.base import KindOfLabels
 from ood_bench.bank.catalog import find_bank
 from ood_bench.bank.heads import has_head, read_head
 from ood_bench.bank.manifest import read_manifest
@@ -24,6 +25,7 @@ from ood_bench.digits.banks import ensure_banks
 from ood_bench.engine import Learning
 from ood_bench.errors import RequestError
 from ood_bench.home import Home, find_home
+from ood_bench.importing.roles import families
 from ood_bench.material import Material, find_material
 from ood_bench.naming import unknown
 from ood_bench.parameters import Scalar
@@ -39,6 +41,12 @@ from ood_bench.store.rows import Row, rows_of
 from ood_bench.store.store import Store
 from ood_bench.stream import Stream, choose_device
 from ood_bench.suites import FprOrientation, SetSpec, Suite, load_suite
+from ood_bench.tasks.catalogue import OOD, chosen_tasks, get_task
+from ood_bench.tasks.estimating import Estimation, chosen_estimators
+from ood_bench.tasks.render import render_task
+from ood_bench.tasks.results import TaskResults
+from ood_bench.tasks.running import Wanted, answer_tasks, is_possible
+from ood_bench.tasks.task import Asked
 from ood_bench.types import Head
 
 if TYPE_CHECKING:
@@ -46,18 +54,23 @@ if TYPE_CHECKING:
 
 Tensors: TypeAlias = Mapping[str, "ArrayLike | Tensor"]
 ID_ROLES = ("fit", "val", "test")
+SHIFTED = "shifted"
 SOLITARY = "ood"  # the group of sets that are given without one
 
 
 @dataclass(frozen=True)
 class Results:
-    """What a run found: rows for OOD detection, and what could not be scored and why. Displays itself as a table."""
+    """What a run found: rows for OOD detection, the further tasks, and what could not be scored and why.
+
+    Displays itself as tables.
+    """
 
     rows: tuple[Row, ...]
     skipped: tuple[Skipped, ...]
     failed: tuple[Skipped, ...]
     suite: Suite
     run: Run
+    tasks: Mapping[str, TaskResults] = field(default_factory=dict)
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -65,14 +78,21 @@ class Results:
         return to_frame(self.rows)
 
     def table(self, fmt: Format = "text", **options: Any) -> str:
-        """The table as text, markdown, latex, csv or html."""
+        """The table of OOD detection as text, markdown, latex, csv or html."""
         return render(self.rows, fmt=fmt, fpr=self.suite.fpr, **options)
 
+    def tables(self, fmt: Format = "text", *, detail: bool | None = None) -> list[str]:
+        """The table of OOD detection, then one for each further task that found numbers."""
+        first = [self.table(fmt, detail=detail)] if self.rows else []
+        return first + [
+            render_task(one.task, one.rows, fmt=fmt, detail=bool(detail)) for one in self.tasks.values() if one.rows
+        ]
+
     def __repr__(self) -> str:
-        return self.table()
+        return "\n".join(self.tables())
 
     def _repr_html_(self) -> str:
-        return self.table("html")
+        return "\n".join(self.tables("html"))
 
 
 def names() -> list[str]:
@@ -106,19 +126,21 @@ def evaluate(
     device: str = "auto",
     memory: int | None = None,
     fpr: FprOrientation = "id_positive",
+    tasks: str | Sequence[str] = (),
+    estimators: str | Sequence[str] = ALL,
 ) -> Results:
     """Score tensors that are in memory; nothing is kept on disk.
 
     `data` maps roles to sets. `fit`, `val` and `test` are ID sets, each a dict with `features` (n, d), `logits` (n, K),
-    `labels` (n,), of which any may be missing; `head` is (W, b) or a Head. Every other key is an OOD set, or a group of
-    them: `{"near": {"cifar100": {...}}, "svhn": {...}}`.
+    `labels` (n,), of which any may be missing; `head` is (W, b) or a Head. `shifted` is a dict of shifted ID sets, those
+    named `blur-1`, `blur-2` being one family. Every other key is an OOD set, or a group of them:
+    `{"near": {"cifar100": {...}}, "svhn": {...}}`. `tasks` are as on the command line; by default all that are possible.
     """
     load_all()
     with tempfile.TemporaryDirectory(prefix="ood-bench-") as folder:
         store = Store(Home(Path(folder)))
-        material = _in_memory(data, fpr)
-        run = execute(material, _specs(scorers), store, stream_for(device, memory), Options())
-        return _results(store, material.suite, run)
+        request = _Request(_texts(tasks), chosen_estimators(_texts(estimators)))
+        return _answer(request, _in_memory(data, fpr), _specs(scorers), store, stream_for(device, memory), Options())
 
 
 def run(
@@ -133,10 +155,15 @@ def run(
     memory: int | None = None,
     recompute: bool = False,
     home: str | Path | None = None,
+    tasks: str | Sequence[str] = (),
+    estimators: str | Sequence[str] = ALL,
+    second: str | None = None,
 ) -> Results:
     """What `ood-bench run` does: score a suite's banks of one model with all scorers asked for, keep and return it.
 
     Without a suite the model's own is taken, without a model the suite's; without both, `digits` and `digits-cnn`.
+    `tasks` names what to answer (ood, selective, accuracy, ...), by default all that the suite supports; `estimators`
+    are those of the task accuracy, and `second` (MODEL or MODEL@SEED) the checkpoint that `agreement` compares with.
     """
     load_all()
     for plugin in plugins:
@@ -151,17 +178,11 @@ def run(
     if chosen.name == "digits" and chosen.origin == "shipped" and model in chosen.models:
         ensure_banks(place, model_seed=model_seed)
     material = find_material(place, chosen, model, model_seed)
-    store = Store(place)
-    request = {"suite": chosen.name, "model": model, "scorers": [str(spec) for spec in specs], "device": device}
+    asked = {"suite": chosen.name, "model": model, "scorers": [str(spec) for spec in specs], "device": device}
+    request = _Request(_texts(tasks), chosen_estimators(_texts(estimators)), second)
     with progress_bar() as progress:
-        done = execute(
-            material,
-            specs,
-            store,
-            stream,
-            Options(recompute=recompute, profile=profile, request=request, progress=progress),
-        )
-    return _results(store, chosen, done)
+        options = Options(recompute=recompute, profile=profile, request=asked, progress=progress)
+        return _answer(request, material, specs, Store(place), stream, options)
 
 
 def stream_for(device: str, memory: int | None) -> Stream:
@@ -173,8 +194,36 @@ def stream_for(device: str, memory: int | None) -> Stream:
     return Stream(chosen, memory)
 
 
-def _results(store: Store, suite: Suite, run: Run) -> Results:
-    return Results(tuple(rows_of(store, suite, run=run)), run.skipped, run.failed, suite, run)
+@dataclass(frozen=True)
+class _Request:
+    """What is to be answered beside the scorers."""
+
+    tasks: tuple[str, ...]
+    estimators: list[Estimation]
+    second: str | None = None
+
+
+def _answer(
+    request: _Request, material: Material, specs: list[Spec], store: Store, stream: Stream, options: Options
+) -> Results:
+    """Score what the tasks need scores for, ask the banks the rest, and read the results out of the store."""
+    suite = material.suite
+    names = chosen_tasks(request.tasks, suite)
+    if not request.tasks:
+        names = tuple(name for name in names if is_possible(name, material))
+    scored = any(name == OOD or get_task(name).from_scores for name in names)
+    run = execute(material, specs if scored else [], store, stream, options)
+    asking = [name for name in names if name != OOD and not get_task(name).from_scores]
+    answer_tasks(Wanted(asking, request.estimators, request.second, options.recompute), material, run, store, stream)
+    found = {name: TaskResults.of(get_task(name), Asked(store, suite, run)) for name in names if name != OOD}
+    if not request.tasks:
+        found = {name: one for name, one in found.items() if one.has_numbers}
+    rows = rows_of(store, suite, run=run) if OOD in names else []
+    return Results(tuple(rows), run.skipped, run.failed, suite, run, found)
+
+
+def _texts(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _specs(scorers: str | Spec | Sequence[str | Spec]) -> list[Spec]:
@@ -190,21 +239,22 @@ def _specs(scorers: str | Spec | Sequence[str | Spec]) -> list[Spec]:
 def _in_memory(data: Mapping[str, Any], fpr: FprOrientation) -> Material:
     given = data.get("head")
     head = given if isinstance(given, Head) or given is None else Head(*(torch.as_tensor(part) for part in given))
-    roles = {role: _bank(role, data[role], head) for role in ID_ROLES if role in data}
+    roles = {role: _bank(role, data[role], head, "id") for role in ID_ROLES if role in data}
+    shifted = {name: _bank(name, value, head, "id") for name, value in data.get(SHIFTED, {}).items()}
     groups: dict[str, dict[str, MemoryBank]] = {}
     for key, value in data.items():
-        if key in (*ID_ROLES, "head"):
+        if key in (*ID_ROLES, SHIFTED, "head"):
             continue
         if not isinstance(value, Mapping):
             raise RequestError(
                 f"{key} should be a set (a dict of tensors) or a group of sets, got {type(value).__name__}"
             )
         if value and all(isinstance(member, Mapping) for member in value.values()):
-            groups[key] = {name: _bank(name, member, head) for name, member in value.items()}
+            groups[key] = {name: _bank(name, member, head, "ood") for name, member in value.items()}
         else:
-            groups.setdefault(SOLITARY, {})[key] = _bank(key, value, head)
+            groups.setdefault(SOLITARY, {})[key] = _bank(key, value, head, "ood")
     ood = {name: bank for group in groups.values() for name, bank in group.items()}
-    if "test" not in roles or not ood:
+    if "test" not in roles or not (ood or shifted or roles["test"].has_labels):
         raise unknown("role", "test" if "test" not in roles else "any OOD set", data)
     suite = Suite(
         name="memory",
@@ -212,19 +262,20 @@ def _in_memory(data: Mapping[str, Any], fpr: FprOrientation) -> Material:
         origin="home",
         fpr=fpr,
         groups={group: tuple(members) for group, members in groups.items()},
-        sets={name: SetSpec(name) for name in (*roles, *ood)},
+        shifted=families(shifted),
+        sets={name: SetSpec(name) for name in (*roles, *ood, *shifted)},
         fit="fit" if "fit" in roles else None,
         val="val" if "val" in roles else None,
         test="test",
     )
     learning = Learning(head, roles.get("fit"), roles.get("val"))
-    return Material(suite, "memory", None, learning, {"test": roles["test"], **ood})
+    return Material(suite, "memory", None, learning, {"test": roles["test"], **ood, **shifted})
 
 
-def _bank(name: str, tensors: Tensors, head: Head | None) -> MemoryBank:
+def _bank(name: str, tensors: Tensors, head: Head | None, kind: KindOfLabels) -> MemoryBank:
     if not isinstance(tensors, Mapping):
         raise RequestError(
             f"{name} should be a dict of tensors (features, logits, labels), got {type(tensors).__name__}"
         )
     arrays: dict[str, Any] = {key: torch.as_tensor(value) for key, value in tensors.items()}
-    return MemoryBank.of(name, kind_of_labels="id" if name in ID_ROLES else "ood", head=head, **arrays)
+    return MemoryBank.of(name, kind_of_labels=kind, head=head, **arrays)

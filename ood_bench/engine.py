@@ -18,7 +18,7 @@ from ood_bench.batch import Batch
 from ood_bench.conversation import Pass, Talk, converse
 from ood_bench.errors import CannotScore, OodBenchError
 from ood_bench.fitting import Fitted, View, fit_spec
-from ood_bench.neighbours import searcher
+from ood_bench.neighbours import Searcher
 from ood_bench.reductions import Split
 from ood_bench.requirements import missing
 from ood_bench.specs import Spec
@@ -245,13 +245,32 @@ def _searchers(
     fitted: Sequence[Fitted], learning: Learning, info: Info, stream: Stream
 ) -> dict[View, Callable[[Batch, Any], Tensor]]:
     """One neighbour search per view, over the fit bank: kept on the device where it fits in the budget, else streamed."""
-    found: dict[View, Callable[[Batch, Any], Tensor]] = {}
-    for view in dict.fromkeys(one.view for one in fitted if one.neighbours):
-        asking = [one for one in fitted if one.view == view]
-        questions = tuple(dict.fromkeys(question for one in asking for question in one.neighbours))
-        bank = learning.bank("fit")
-        found[view] = searcher(_fit_rows(view, bank, learning, info, stream), questions, stream.memory // 64)
-    return found
+    asked: dict[View, dict[Split, list[Any]]] = defaultdict(lambda: defaultdict(list))
+    for one in fitted:
+        if one.neighbours:
+            asked[one.view][one.spec.fit_split] += one.neighbours
+    return {
+        view: _first_that_knows(
+            [
+                Searcher(
+                    _fit_rows(view, learning.bank(split), learning, info, stream),
+                    tuple(dict.fromkeys(questions)),
+                    stream.memory // 64,
+                )
+                for split, questions in by_split.items()
+            ]
+        )
+        for view, by_split in asked.items()
+    }
+
+
+def _first_that_knows(searchers: Sequence[Searcher]) -> Callable[[Batch, Any], Tensor]:
+    """One searcher for questions to several banks: each question goes to the one that was asked it."""
+
+    def answer(batch: Batch, question: Any) -> Tensor:
+        return next(one for one in searchers if question in one.questions)(batch, question)
+
+    return searchers[0] if len(searchers) == 1 else answer
 
 
 def _fit_rows(view: View, bank: Bank, learning: Learning, info: Info, stream: Stream) -> Callable[[], Iterable[Batch]]:

@@ -97,16 +97,17 @@ def search(
     }
 
 
-def searcher(
-    rows: Callable[[], Iterable[Batch]], questions: Sequence[NeighbourQuestion], block: int
-) -> Callable[[Batch, Any], Tensor]:
+@dataclass(frozen=True, eq=False)
+class Searcher:
     """What a batch's `answer` calls: the first question runs the search for all of them, the others read its result."""
 
-    def answer(batch: Batch, question: Any) -> Tensor:
-        answers = batch.once("neighbour search", lambda: search(batch, rows(), questions, block))
-        return answers[question]
+    rows: Callable[[], Iterable[Batch]]
+    questions: tuple[NeighbourQuestion, ...]
+    block: int
 
-    return answer
+    def __call__(self, batch: Batch, question: NeighbourQuestion) -> Tensor:
+        answers = batch.once(self, lambda: search(batch, self.rows(), self.questions, self.block))
+        return answers[question]
 
 
 def _widest(questions: Sequence[NeighbourQuestion]) -> list[NeighbourQuestion]:

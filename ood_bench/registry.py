@@ -5,7 +5,6 @@ A duplicate name raises and names both; a file that does not import raises; an u
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import importlib.metadata
 import importlib.util
@@ -265,7 +264,8 @@ def _register(
 
 
 def _is_frozen(cls: Any) -> bool:
-    return dataclasses.is_dataclass(cls) and bool(cls.__dataclass_params__.frozen)
+    params = getattr(cls, "__dataclass_params__", None)
+    return params is not None and bool(params.frozen)
 
 
 def fit_arguments(cls: type) -> frozenset[str]:

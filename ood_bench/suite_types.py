@@ -19,6 +19,16 @@ _RESERVED_SETS = frozenset({"mean"})
 
 
 @dataclass(frozen=True, slots=True)
+class Download:
+    """A file that can be fetched without asking anybody; an archive is unpacked at `into`, below the data root."""
+
+    url: str
+    into: str = ""
+    sha256: str | None = None
+    bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SetSpec:
     """One set of images, standing alone; what is not known is None or empty, never guessed."""
 
@@ -31,6 +41,12 @@ class SetSpec:
     list_file: str | None = None
     selection: str = ""  # the rule that chose these images out of the source, in words
     seed: int | None = None  # of that rule, where it draws
+    images: str = ""  # a folder below the data root, or npy:FILE:FIRST:STOP, torchvision:NAME:SPLIT, hf:NAME:SPLIT
+    list_at: str = ""  # a list that comes with the images, below the data root
+    classes: str | None = None  # list file with the names of the class folders in the order of their labels
+    per_class: int | None = None  # so many images of each class, drawn with `seed`
+    downloads: tuple[Download, ...] = ()
+    by_hand: str = ""  # what a person must do where nothing can be fetched
 
 
 @dataclass(frozen=True, slots=True)

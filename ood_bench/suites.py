@@ -14,10 +14,20 @@ from ood_bench.files import write_bytes
 from ood_bench.home import Home
 from ood_bench.naming import folder_name, unknown
 from ood_bench.shipped import files_by_stem, shipped_files
-from ood_bench.suite_types import ORIENTATIONS, ROLES, FprOrientation, Published, SetSpec, Suite, check_suite
+from ood_bench.suite_types import (
+    ORIENTATIONS,
+    ROLES,
+    Download,
+    FprOrientation,
+    Published,
+    SetSpec,
+    Suite,
+    check_suite,
+)
 from ood_bench.toml_tables import Table, read_toml, without_empty
 
 __all__ = [
+    "Download",
     "FprOrientation",
     "Published",
     "SetSpec",
@@ -35,6 +45,8 @@ __all__ = [
 SCHEMA = 1
 
 _SET_KEYS = ("title", "count", "list_sha256", "licence", "source", "list_file", "selection", "seed")
+_SET_KEYS += ("images", "list_at", "classes", "per_class", "by_hand", "downloads")
+_DOWNLOAD_KEYS = ("url", "into", "sha256", "bytes")
 _SUITE_KEYS = ("name", "title", "paper", "protocol", "fpr", "label_space", "models")
 _SUITE_TABLES = ("roles", "groups", "shifted", "sets", "published")
 _PUBLISHED_KEYS = ("table", "scorer", "model", "set", "group", "metric", "value", "orientation")
@@ -128,7 +140,9 @@ def suite_toml(suite: Suite) -> str:
         "groups": dict(suite.groups),
         "shifted": dict(suite.shifted),
         "sets": {
-            name: without_empty({key: getattr(spec, key) for key in _SET_KEYS}) for name, spec in suite.sets.items()
+            name: without_empty({key: value for key, value in asdict(spec).items() if key in _SET_KEYS})
+            | without_empty({"downloads": [without_empty(asdict(one)) for one in spec.downloads]})
+            for name, spec in suite.sets.items()
         },
         "published": [without_empty(asdict(figure)) for figure in suite.published],
     }
@@ -167,6 +181,21 @@ def _set_spec(name: str, table: Table) -> SetSpec:
         list_file=table.optional_text("list_file"),
         selection=table.text("selection", ""),
         seed=table.count("seed"),
+        images=table.text("images", ""),
+        list_at=table.text("list_at", ""),
+        classes=table.optional_text("classes"),
+        per_class=table.count("per_class", minimum=1),
+        downloads=tuple(_download(one) for one in table.tables("downloads", _DOWNLOAD_KEYS)),
+        by_hand=table.text("by_hand", ""),
+    )
+
+
+def _download(table: Table) -> Download:
+    return Download(
+        url=table.text("url"),
+        into=table.text("into", ""),
+        sha256=table.optional_text("sha256"),
+        bytes=table.count("bytes", minimum=1),
     )
 
 

@@ -22,6 +22,7 @@ NEGATIVE_TEXT = "negative-text"
 LOCAL_FEATURES = "local-features"
 MEMBERS = "members"
 ABSTAIN = "abstain"
+SECOND = "second-checkpoint"  # of estimators that compare two
 
 REMEDIES: dict[str, str] = {
     LOGITS: "store logits in the bank, or a head from which they follow (head.npz with W and b)",
@@ -36,6 +37,7 @@ REMEDIES: dict[str, str] = {
     LOCAL_FEATURES: "store the patch embeddings in the bank (array `local_features`)",
     MEMBERS: "store the logits of each member or stochastic pass in the bank (array `members`)",
     ABSTAIN: "name the abstain column in the bank (`abstain_index`)",
+    SECOND: "run the suite first with another checkpoint (--model-seed) or model on the same sets",
 }
 
 

@@ -45,7 +45,7 @@ class FittedFDBD:
 
     def score(self, batch: Batch) -> Float[Tensor, " n"]:
         gaps = batch.max_logit[:, None] - batch.logits
-        boundaries = gaps.mul_(self.inverse.to(batch.logits)[batch.predicted]).sum(dim=1)
+        boundaries: Tensor = gaps.mul_(self.inverse.to(batch.logits)[batch.predicted]).sum(dim=1)
         return boundaries / deviation(batch, self.mean).clamp_min(SHORTEST)
 
 
@@ -53,7 +53,8 @@ def deviation(batch: Batch, mean: Float[Tensor, " d"] | None) -> Float[Tensor, "
     """Length of h - mean, or of h where there is no mean."""
     if mean is None:
         return batch.feature_norm
-    return torch.linalg.vector_norm(batch.features - mean.to(batch.features), dim=1)
+    length: Tensor = torch.linalg.vector_norm(batch.features - mean.to(batch.features), dim=1)
+    return length
 
 
 def _inverse_distances(weight: Float[Tensor, "K d"]) -> Float[Tensor, "K K"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -11,12 +11,13 @@ from torch import Tensor
 
 from ood_bench.batch import Batch
 from ood_bench.parameters import Range
-from ood_bench.reductions import Fit, Mean, Split
+from ood_bench.reductions import Collect, Fit, Mean, Split
 from ood_bench.registry import estimator, scorer
 
 PAPER = "Xie et al., NeurIPS 2024, arXiv:2405.18979"
 Branch = Literal["auto", "softmax", "taylor"]
 Order = Annotated[float, Range(1)]
+BATCH = 128  # rows per batch of the authors' loader
 
 
 def criterion(batch: Batch) -> Float[Tensor, " n"]:
@@ -90,15 +91,22 @@ class MaNoEstimator:
     """(mean over rows and classes of sigma^p)^(1/p) of a whole set, in (0, 1]: higher = more accurate.
 
     The paper's equations 1 to 6 with p = 4, eta = 5, Phi over the whole target set. The authors' code differs: logits
-    with batch-norm in training mode (not to be had from a cache), mean over batches of 128, and Phi of one early batch
-    reused for all later sets.
+    with batch-norm in training mode (not to be had from a cache), mean over batches of 128 (`mode=batch`: of consecutive
+    rows here, shuffled there), and Phi of one early batch reused for all later sets.
     """
 
+    variants: ClassVar[tuple[str, ...]] = ("branch=softmax", "branch=taylor", "mode=batch")
     p: Order = 4.0
     eta: float = 5.0
     branch: Branch = "auto"
+    mode: Literal["set", "batch"] = "set"
 
     def estimate(self) -> Fit:
         branch, phi = yield from _choose(self.branch, self.eta, "target")
-        mean = yield Mean(Power(branch, self.p), split="target")
+        power = Power(branch, self.p)
+        if self.mode == "batch":
+            rows = yield Collect(power, split="target")
+            parts = [part.mean().pow(1 / self.p) for part in rows.split(BATCH)]
+            return float(torch.stack(parts).mean()), {"branch": branch, "phi": phi}
+        mean = yield Mean(power, split="target")
         return float(mean) ** (1 / self.p), {"branch": branch, "phi": phi}

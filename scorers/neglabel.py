@@ -20,7 +20,7 @@ BLOCK = 1 << 24  # similarities held at once
 
 def unit_rows(rows: Float[Tensor, "*m d"]) -> Float[Tensor, "*m d"]:
     """Rows divided by their length; a zero row stays zero."""
-    length = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+    length: Tensor = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
     return rows / length.clamp_min(torch.finfo(rows.dtype).tiny)
 
 

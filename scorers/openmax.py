@@ -27,7 +27,8 @@ class Distance:
     means: Float[Tensor, "K K"]
 
     def __call__(self, batch: Batch, to: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
-        return torch.linalg.vector_norm(batch.logits - self.means.to(batch.logits)[to], dim=1)
+        length: Tensor = torch.linalg.vector_norm(batch.logits - self.means.to(batch.logits)[to], dim=1)
+        return length
 
 
 @dataclass(frozen=True)

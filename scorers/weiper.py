@@ -138,10 +138,10 @@ class Bins:
 
     def counts(self, values: Float[Tensor, "n m"]) -> Float[Tensor, "n count"]:
         """How many of each row's values lie in each bin."""
-        place = ((values - self.low) * (self.count / (self.high - self.low))).floor_().clamp_(-1, self.count - 1)
-        place = place.masked_fill_(values > self.high, self.count).long() + 1
+        place = (values - self.low).mul_(self.count / (self.high - self.low)).floor_().clamp_(-1, self.count - 1)
+        place = place.masked_fill_(values > self.high, self.count).add_(1).int()  # half the bytes of int64 to count
         wide = self.count + 2
-        place += torch.arange(len(values), device=values.device)[:, None] * wide
+        place += torch.arange(len(values), dtype=torch.int32, device=values.device)[:, None] * wide
         return torch.bincount(place.flatten(), minlength=len(values) * wide).view(-1, wide)[:, 1:-1].double()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from ood_bench.bank.memory import MemoryBank
 from ood_bench.engine import Learning, Refusal, fit_all, score_bank
 from ood_bench.errors import CannotScore
@@ -32,9 +33,9 @@ def run(
     resolved = parse_spec(spec).resolved(info)
     fits = fit_all([resolved], learning, info, stream)
     _raise(fits.refused.get(resolved))
-    scores, refused, _ = score_bank([fits.fitted[resolved]], bank, learning, info, stream)
-    _raise(refused.get(resolved))
-    return np.asarray(scores[resolved].values), fits.fitted[resolved].learned
+    done = score_bank([fits.fitted[resolved]], bank, learning, info, stream)
+    _raise(done.refused.get(resolved))
+    return np.asarray(done.scores[resolved].values), fits.fitted[resolved].learned
 
 
 def logits_bank(logits: Any, labels: Any = None, dtype: torch.dtype = torch.float64, name: str = "test") -> MemoryBank:

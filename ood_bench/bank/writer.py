@@ -79,6 +79,11 @@ class BankWriter:
         self._recall()
         self.rows_done = len(self._ids)
 
+    @property
+    def ids(self) -> Sequence[str]:
+        """The ids of all rows so far, on disk and added."""
+        return self._ids
+
     def add(self, ids: Sequence[str], tensors: Mapping[str, Tensor | np.ndarray]) -> None:
         """Check the rows and take them; whole shards go to disk."""
         if not len(ids) and all(tensor.shape[:1] == (0,) for tensor in tensors.values()):

@@ -14,9 +14,16 @@ from ood_bench.errors import OodBenchError
 # Command -> (module:attribute, what --help says). The help stands here so that listing commands imports none of them.
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("ood_bench.cli.run:run", "Score a suite's banks with any number of scorers and show the table."),
+    "extract": ("ood_bench.cli.extract:extract", "Run a backbone over images and keep what it says as banks."),
+    "datasets": ("ood_bench.cli.datasets:datasets", "Say which images are there, fetch and list those that are not."),
     "import": ("ood_bench.cli.importing:import_", "Turn tensors that you already have into banks and a suite."),
     "list": ("ood_bench.cli.listing:list_", "List scorers, estimators, models, suites, sets, banks or runs."),
     "table": ("ood_bench.cli.table:table", "Render stored results as text, Markdown, LaTeX, CSV or HTML."),
+    "import-scores": (
+        "ood_bench.cli.import_scores:import_scores",
+        "Bring per-sample scores from other programs into the tables, marked.",
+    ),
+    "compare": ("ood_bench.cli.compare:compare", "Test stored scorers against each other, and rank them."),
     "leaderboard": ("ood_bench.cli.leaderboard:leaderboard", "Publish results as CSV with their records."),
     "check-scorer": ("ood_bench.cli.check_scorer:check_scorer", "Run the contract suite on your own scorer file."),
     "bank": ("ood_bench.cli.bank:bank", "Verify or remove a bank."),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,7 +19,7 @@ def _names(context: click.Context, parameter: click.Parameter, values: tuple[str
     return tuple(name for value in values for name in value.split(",") if name)
 
 
-def _sets(flag: str, help_: str) -> click.decorators.FC:  # type: ignore[valid-type]  # click types a decorator so
+def _sets(flag: str, help_: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return click.option(f"--{flag}", multiple=True, callback=_names, metavar="SET,...", help=help_)
 
 

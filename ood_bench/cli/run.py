@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ood_bench import api
 from ood_bench.cli.options import HOME, JSON, Bytes, print_json
 from ood_bench.registry import load_all, load_plugin
+from ood_bench.tasks.catalogue import NAMES
+from ood_bench.tasks.results import TaskResults
 
 
 @click.command()
@@ -31,6 +35,21 @@ from ood_bench.registry import load_all, load_plugin
     metavar="FILE.py",
     help="A file with scorers of your own. It is executed: run only code that you trust.",
 )
+@click.option(
+    "--task",
+    "tasks",
+    multiple=True,
+    metavar="NAME",
+    help=f"{', '.join(NAMES)}; repeat. [default: all that the suite supports]",
+)
+@click.option(
+    "--estimator",
+    "estimators",
+    multiple=True,
+    metavar="SPEC",
+    help="Of the task accuracy: name[:param=value,...], e.g. mano:branch=softmax; repeat for several. [default: all]",
+)
+@click.option("--second", metavar="MODEL[@SEED]", help="The checkpoint that the estimator `agreement` compares with.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option(
     "--memory", type=Bytes(), metavar="SIZE", help="How much to use, e.g. 2GiB. [default: half of what is free]"
@@ -46,6 +65,9 @@ def run(
     scorers: tuple[str, ...],
     profile: str | None,
     plugins: tuple[Path, ...],
+    tasks: tuple[str, ...],
+    estimators: tuple[str, ...],
+    second: str | None,
     device: str,
     memory: int | None,
     recompute: bool,
@@ -68,6 +90,9 @@ def run(
             list(scorers) or "all",
             model_seed=model_seed,
             profile=profile,
+            tasks=tasks,
+            estimators=estimators or "all",
+            second=second,
             device=device,
             memory=memory,
             recompute=recompute,
@@ -79,8 +104,15 @@ def run(
         print_json(document(done))
     else:
         for results in done:
-            click.echo(results.table(detail=detail))
-    return int(any(results.failed for results in done) or not any(results.run.records for results in done))
+            for table in results.tables(detail=detail):
+                click.echo(table)
+    return int(any(has_failed(results) for results in done))
+
+
+def has_failed(results: api.Results) -> bool:
+    """Whether anything broke, or nothing at all came out."""
+    broken = bool(results.failed) or any(one.has_failed for one in results.tasks.values())
+    return broken or not (results.run.records or any(one.has_numbers for one in results.tasks.values()))
 
 
 def document(done: list[api.Results]) -> dict[str, object]:
@@ -98,5 +130,16 @@ def document(done: list[api.Results]) -> dict[str, object]:
         "rows": [row.columns() for results in done for row in results.rows],
         "skipped": reasons("skipped"),
         "failed": reasons("failed"),
-        "tasks": {},
+        "tasks": tasks_document([results.tasks for results in done]),
     }
+
+
+def tasks_document(done: Sequence[Mapping[str, TaskResults]]) -> dict[str, dict[str, Any]]:
+    """The documents of every task, those of several models joined: each part of a document is a list."""
+    joined: dict[str, dict[str, Any]] = {}
+    for results in done:
+        for name, one in results.items():
+            parts = joined.setdefault(name, {})
+            for part, entries in one.document().items():
+                parts.setdefault(part, []).extend(entries)
+    return joined

@@ -12,13 +12,17 @@ from ood_bench.store.records import Run
 from ood_bench.store.rows import Row, rows_of
 from ood_bench.store.seeds import aggregate_seeds
 from ood_bench.store.store import Store
-from ood_bench.suites import Suite, load_suite
+from ood_bench.suites import FprOrientation, Suite, load_suite
+from ood_bench.tasks.catalogue import NAMES, OOD, chosen_tasks, get_task
+from ood_bench.tasks.render import render_task
+from ood_bench.tasks.task import Asked
 
 
 @click.command()
 @click.option("--suite", metavar="NAME", help="Which suite. [default: that of the latest run]")
 @click.option("--model", "models", multiple=True, metavar="NAME", help="Only these models.")
 @click.option("--scorer", "scorers", multiple=True, metavar="SPEC", help="Only these scorers.")
+@click.option("--task", "task_names", multiple=True, metavar="NAME", help=f"{', '.join(NAMES)}; repeat. [default: ood]")
 @click.option("--run", "run_id", metavar="ID", help="Only what this run answered (see ood-bench list runs).")
 @click.option("--format", "fmt", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.option("--fpr", type=click.Choice(["id_positive", "ood_positive"]), help="Which FPR95. [default: the suite's]")
@@ -33,6 +37,7 @@ def table(
     suite: str | None,
     models: tuple[str, ...],
     scorers: tuple[str, ...],
+    task_names: tuple[str, ...],
     run_id: str | None,
     fmt: Format,
     fpr: str | None,
@@ -46,14 +51,21 @@ def table(
     place = find_home(home)
     store = Store(place)
     chosen, run = choose(place, store, suite, run_id)
-    rows: list[Row] = rows_of(store, chosen, run=run, models=models, scorers=scorers)
+    wanted = chosen_tasks(task_names or (OOD,), chosen)
+    rows: list[Row] = rows_of(store, chosen, run=run, models=models, scorers=scorers) if OOD in wanted else []
     if seeds:
         rows = aggregate_seeds(rows)
+    asked = Asked(store, chosen, run, models, scorers)
+    tasks = {name: get_task(name) for name in wanted if name != OOD}
     if as_json:
-        print_json({"schema": 1, "rows": [row.columns() for row in rows]})
+        found = {name: task.document(task.rows(asked), task.details(asked)) for name, task in tasks.items()}
+        print_json({"schema": 1, "rows": [row.columns() for row in rows], **({"tasks": found} if found else {})})
         return
-    orientation = "ood_positive" if (fpr or chosen.fpr) == "ood_positive" else "id_positive"
-    click.echo(render(rows, fmt=fmt, fpr=orientation, metrics=metrics or ("auroc", "fpr95"), detail=detail))
+    orientation: FprOrientation = "ood_positive" if (fpr or chosen.fpr) == "ood_positive" else "id_positive"
+    if OOD in wanted:
+        click.echo(render(rows, fmt=fmt, fpr=orientation, metrics=metrics or ("auroc", "fpr95"), detail=detail))
+    for task in tasks.values():
+        click.echo(render_task(task, task.rows(asked), fmt=fmt, detail=bool(detail)))
 
 
 def choose(place: Home, store: Store, suite: str | None, run_id: str | None) -> tuple[Suite, Run | None]:

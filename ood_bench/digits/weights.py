@@ -16,6 +16,7 @@ from ood_bench.files import write_atomically
 
 FILE = "weights.safetensors"
 RECIPE = 1  # raised whenever the pixels, the network or its training change: then the banks are made anew
+_REMEDY = "remove the file, and the network is trained again"
 
 
 def weights_sha256(network: Network) -> str:
@@ -48,6 +49,3 @@ def kept_network(folder: Path, n_classes: int) -> Network | None:
     if weights_sha256(network) != stated["sha256"]:
         raise IntegrityError(f"the weights at {path} are not those that were written; {_REMEDY}")
     return network
-
-
-_REMEDY = "remove the file, and the network is trained again"

@@ -60,7 +60,7 @@ def auroc_interval(id_scores: Scores, ood_scores: Scores, *, level: float = 0.95
     outside = ood_scores if isinstance(ood_scores, SortedScores) else SortedScores(ood_scores, "OOD scores")
     value, variance = auroc(inside, outside), auroc_variance(inside, outside)
     if variance == 0:
-        return _disjoint_pairs(value, min(inside.n, outside.n), level)
+        return disjoint_pairs(value, min(inside.n, outside.n), level)
     half = z * math.sqrt(variance) / (value * (1 - value))
     centre = float(logit(value))
     return Interval(float(expit(centre - half)), float(expit(centre + half)), level, "delong-logit")
@@ -113,7 +113,8 @@ def _variance_of_mean(values: Float[np.ndarray, " u"], count: Int[np.ndarray, " 
     return float(np.dot(count, centred**2)) / (n - 1) / n
 
 
-def _disjoint_pairs(value: float, pairs: int, level: float) -> Interval:
+def disjoint_pairs(value: float, pairs: int, level: float) -> Interval:
+    """Clopper-Pearson's interval of a share observed in that many independent comparisons."""
     won = value * pairs
     tail = (1 - level) / 2
     low = float(betaincinv(won, pairs - won + 1, tail)) if won > 0 else 0.0

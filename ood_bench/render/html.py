@@ -45,7 +45,7 @@ def _panel(panel: Panel) -> str:
     ]
     return (
         f'<div class="wide"><table><caption>{escape(panel.caption)}</caption>\n'
-        f'<thead><tr><td></td>{titles}</tr><tr><th scope="col">scorer</th>{headings}</tr></thead>\n'
+        f'<thead><tr><td></td>{titles}</tr><tr><th scope="col">{panel.who}</th>{headings}</tr></thead>\n'
         f"<tbody>{body}</tbody></table></div>{_notes(notes)}"
     )
 

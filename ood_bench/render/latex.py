@@ -65,7 +65,7 @@ def _table(panel: Panel, legend: str) -> str:
             r"\toprule",
             " & ".join(["", *titles]) + r" \\",
             " ".join(rules),
-            " & ".join(["scorer", *headings]) + r" \\",
+            " & ".join([panel.who, *headings]) + r" \\",
             r"\midrule",
             *(rf"{row} \\" for row in body),
             r"\bottomrule",

@@ -54,6 +54,7 @@ class Panel:
     lines: tuple[Line, ...]
     footnotes: tuple[tuple[str, str], ...]  # sign, text
     reasons: tuple[str, ...]
+    who: str = "scorer"  # what a line is: heads the first column
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,22 @@ def arrange(rows: Iterable[Row], metrics: Sequence[Metric], *, detail: bool, ddo
     legend = ["In percent. " + "; ".join(metric.meaning for metric in metrics) + "."]
     if any(row.auroc_std is not None for row in everything):
         legend.append(f"±: standard deviation over seeds (ddof {ddof}); other columns are means over them.")
+    legend += _about_intervals(everything)
     return Layout(tuple(_panel(members, metrics, detail) for members in panels.values()), tuple(legend))
+
+
+def _about_intervals(rows: Iterable[Row]) -> list[str]:
+    intervals = [interval for row in rows for _, interval in row.intervals]
+    if not intervals:
+        return []
+    meaning = {
+        "delong-logit": "DeLong's on the log-odds for the AUROC of one set",
+        "bootstrap-percentile": "stratified bootstrap of scores for the rest",
+        "disjoint-pairs": "where no resample differs, as at perfect separation, Clopper-Pearson's for as many "
+        "comparisons as there are disjoint pairs of ID and OOD samples",
+    }
+    used = [text for method, text in meaning.items() if any(each.method == method for each in intervals)]
+    return [f"[low, high]: confidence interval of {100 * intervals[0].level:g} %: {'; '.join(used)}."]
 
 
 def _panel(rows: list[Row], metrics: Sequence[Metric], detail: bool) -> Panel:
@@ -164,6 +180,8 @@ def _column(rows: Sequence[Row | None], metric: Metric, signs: _Signs) -> list[C
         rank: Literal[0, 1, 2] = 0 if len(distinct) < 2 or place > 1 else 1 if place == 0 else 2
         if metric.column == "auroc" and row.auroc_std is not None:
             text += f" ± {100 * row.auroc_std:.{DECIMALS}f}"
+        if interval := row.interval(metric.column):
+            text += f" [{100 * interval.low:.{DECIMALS}f}, {100 * interval.high:.{DECIMALS}f}]"
         cells.append(Cell(text, rank, signs.of(row.reason)))
     return cells
 

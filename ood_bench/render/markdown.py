@@ -25,7 +25,7 @@ def escape(text: str) -> str:
 def _panel(panel: Panel) -> list[str]:
     headings = [f"{block.title} {heading}" for block in panel.blocks for heading in block.headings]
     lines = [
-        ["scorer", *(escape(heading) for heading in headings)],
+        [panel.who, *(escape(heading) for heading in headings)],
         [":---", *("---:" for _ in headings)],
         *([escape(line.label), *(_cell(cell) for block in line.cells for cell in block)] for line in panel.lines),
     ]

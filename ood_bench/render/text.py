@@ -47,7 +47,7 @@ class _Measures:
     """Widths of a panel: of its labels, and of each column's number and of the signs behind it."""
 
     def __init__(self, panel: Panel, color: bool) -> None:
-        self.label = max(cell_len("scorer"), *(cell_len(line.label) for line in panel.lines))
+        self.label = max(cell_len(panel.who), *(cell_len(line.label) for line in panel.lines))
         self.numbers: list[list[int]] = []
         self.signs: list[list[int]] = []
         self.blocks: list[int] = []
@@ -95,7 +95,7 @@ def _chunks(panel: Panel, measures: _Measures, width: int) -> list[list[int]]:
 
 
 def _table(panel: Panel, measures: _Measures, chunk: Sequence[int], color: bool) -> list[Text]:
-    titles, headings = Text(" " * measures.label), Text(_left("scorer", measures.label))
+    titles, headings = Text(" " * measures.label), Text(_left(panel.who, measures.label))
     for index in chunk:
         block = panel.blocks[index]
         titles.append(" " * BLOCK_GAP + _centred(block.title, measures.blocks[index]))

@@ -10,13 +10,14 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from ood_bench.canonical import canonical_json
 from ood_bench.errors import IntegrityError, RequestError
 from ood_bench.files import write_bytes
+from ood_bench.metrics.intervals import Interval
 from ood_bench.naming import folder_name
 from ood_bench.store.row import COLUMNS, FLOATS, INTEGERS, MEAN, SCHEMA, Row, Source
 
@@ -39,7 +40,7 @@ def export(rows: Iterable[Row], folder: Path, *, plugins: bool = False) -> list[
         raise RequestError("a leaderboard needs at least one row, got none; run the suite first: ood-bench run")
     paths: list[Path] = []
     for suite, members in sorted(by_suite.items()):
-        ordered = sorted(members, key=_order)
+        ordered = sorted(members, key=order)
         table, records = folder / f"{folder_name(suite)}.csv", folder / f"{folder_name(suite)}.records.jsonl"
         write_bytes(records, "".join(f"{canonical_json(_full(row))}\n" for row in ordered).encode())
         write_bytes(table, to_csv(ordered).encode())
@@ -58,18 +59,33 @@ def read(path: Path) -> list[Row]:
 
 def to_csv(rows: Sequence[Row]) -> str:
     """The rows as the CSV of a leaderboard, in their order."""
-    lines = [COLUMNS, *([_cell(value) for value in row.columns().values()] for row in rows)]
+    lines = [COLUMNS, *([cell(value) for value in row.columns().values()] for row in rows)]
     return "".join(",".join(map(_quoted, cells)) + "\n" for cells in lines)
 
 
-def _order(row: Row) -> tuple[object, ...]:
+def order(row: Row) -> tuple[object, ...]:
     """Stable from one export to the next: a group's mean after its sets."""
     seeds = [(-1 if seed is None else seed) for seed in (row.model_seed, row.seed)]
     names = (row.profile or "", row.origin or "", row.scorer_version or "")
     return (row.model, seeds[0], row.scorer, row.params or "", seeds[1], *names, row.group, row.set == MEAN, row.set)
 
 
-def _cell(value: str | int | float | None) -> str:
+def identity(row: Row) -> tuple[object, ...]:
+    """What a line of a leaderboard is about, without the version of what computed it and without its numbers."""
+    names = (row.suite, row.model, row.model_seed, row.scorer, row.params, row.profile, row.tuned_on, row.seed)
+    return (*names, row.origin, row.group, row.set)
+
+
+def named(row: Row) -> str:
+    """A line of a leaderboard in the words of a message."""
+    checkpoint = row.model if row.model_seed is None else f"{row.model}@{row.model_seed}"
+    params = "" if row.params in (None, "{}") else f" {row.params}"
+    where = f"the mean over {row.group}" if row.set == MEAN else f"set {row.set}"
+    return f"{row.scorer}{params} on {checkpoint}, {where}"
+
+
+def cell(value: str | int | float | None) -> str:
+    """A value as the CSV has it."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -77,13 +93,14 @@ def _cell(value: str | int | float | None) -> str:
     return f"{value:.{DECIMALS}f}" if isinstance(value, float) else str(value)
 
 
-def _quoted(cell: str) -> str:
+def _quoted(text: str) -> str:
     """The cell as RFC 4180 has it; the csv module leaves a lone carriage return bare before Python 3.13."""
-    return '"' + cell.replace('"', '""') + '"' if any(sign in cell for sign in ',"\r\n') else cell
+    return '"' + text.replace('"', '""') + '"' if any(sign in text for sign in ',"\r\n') else text
 
 
 def _full(row: Row) -> dict[str, object]:
-    return {**row.columns(), "sources": [asdict(source) for source in row.sources]}
+    intervals = {metric: asdict(interval) for metric, interval in row.intervals}
+    return {**row.columns(), "sources": [asdict(source) for source in row.sources], "intervals": intervals}
 
 
 def _from_csv(text: str, path: Path) -> list[Row]:
@@ -125,13 +142,14 @@ def _from_jsonl(text: str, path: Path) -> list[Row]:
         try:
             data = json.loads(line)
             sources = tuple(Source(**source) for source in data.pop("sources"))
+            intervals = tuple((name, Interval(**value)) for name, value in data.pop("intervals", {}).items())
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise IntegrityError(f"{where} should be a row with its sources as a JSON object, got {error}") from error
-        rows.append(_row(data, where, sources))
+        rows.append(replace(_row(data, where), sources=sources, intervals=intervals))
     return rows
 
 
-def _row(data: Mapping[str, object], where: str, sources: tuple[Source, ...] = ()) -> Row:
+def _row(data: Mapping[str, object], where: str) -> Row:
     """A row of checked kinds: no text where a number belongs, no NaN, no unknown status."""
     schema = data.get("schema") or 0
     if isinstance(schema, int) and schema > SCHEMA:
@@ -147,4 +165,4 @@ def _row(data: Mapping[str, object], where: str, sources: tuple[Source, ...] = (
         raise IntegrityError(f"{where}: status should be ok, skipped or failed, got {data['status']!r}")
     values: dict[str, Any] = {name: data.get(name) for name in COLUMNS}
     values |= {name: float(values[name]) for name in FLOATS if values[name] is not None}
-    return Row(**values, sources=sources)
+    return Row(**values)

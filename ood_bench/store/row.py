@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from ood_bench.canonical import sha256_of
+from ood_bench.metrics.intervals import Interval
 from ood_bench.store.records import ScoreRecord
 
 SCHEMA = 1
@@ -87,15 +88,20 @@ class Row:
     reason: str | None = None  # why there is no number; beside a number: what a reader must know about it
     ood_bench_version: str | None = None
     date: str | None = None
-    # not a column: written to the records file beside the table
+    # not columns: written to the records file beside the table
     sources: tuple[Source, ...] = field(default=(), repr=False)
+    intervals: tuple[tuple[str, Interval], ...] = field(default=(), repr=False)  # by metric; see `with_intervals`
+
+    def interval(self, metric: str) -> Interval | None:
+        """The confidence interval of a metric, where one was asked for and there is one."""
+        return dict(self.intervals).get(metric)
 
     def columns(self) -> dict[str, str | int | float | None]:
         """The row under the leaderboard's column names."""
         return {name: getattr(self, name) for name in COLUMNS}
 
 
-COLUMNS: tuple[str, ...] = tuple(column.name for column in fields(Row) if column.name != "sources")
+COLUMNS: tuple[str, ...] = tuple(column.name for column in fields(Row) if column.name not in ("sources", "intervals"))
 INTEGERS: frozenset[str] = frozenset(c.name for c in fields(Row) if str(c.type) in ("int", "int | None"))
 FLOATS: frozenset[str] = frozenset(c.name for c in fields(Row) if str(c.type) == "float | None")
 TEXTS: frozenset[str] = frozenset(COLUMNS) - INTEGERS - FLOATS

@@ -21,6 +21,7 @@ from ood_bench.store.row import (
 )
 from ood_bench.store.selection import Line, select
 from ood_bench.store.store import Store
+from ood_bench.store.uncertainty import with_intervals
 from ood_bench.suites import Suite
 
 __all__ = ["COLUMNS", "MEAN", "Row", "Source", "rows_of"]
@@ -35,18 +36,21 @@ def rows_of(
     run: Run | None = None,
     models: Collection[str] = (),
     scorers: Collection[str] = (),
+    intervals: bool = False,
 ) -> list[Row]:
     """One row per scorer, checkpoint and OOD set, and one per group for the mean over its sets.
 
     With a run: what it computed, skipped and failed at. Without: everything stored that belongs to the suite's sets.
-    `models` and `scorers` (names or specs) keep only those. A row that cannot be computed says why.
+    `models` and `scorers` (names or specs) keep only those. A row that cannot be computed says why. `intervals` adds
+    95 % confidence intervals, which cost seconds the first time and are kept (see `with_intervals`).
     """
     accuracies = _Accuracies(store)
-    return [
+    rows = [
         row
         for line in select(store, suite, run, models, scorers)
         for row in _rows_of_line(store, suite, line, accuracies)
     ]
+    return with_intervals(store, rows) if intervals else rows
 
 
 class _Accuracies:

@@ -48,6 +48,7 @@ def _aggregated(members: list[Row], ddof: int) -> Row:
         auroc_lo=None,
         auroc_hi=None,
         sources=(),
+        intervals=(),
     )
     missing = [row for row in members if row.status != "ok"]
     if missing:

@@ -99,7 +99,8 @@ def _records(store: Store, run: Run | None) -> Iterable[ScoreRecord]:
 
 def _belongs(record: ScoreRecord, suite: Suite, checkpoint: _Checkpoint) -> bool:
     """Whether the record scores a set of the suite, fitted on the suite's sets."""
-    if record.set != suite.test and not any(record.set in sets for sets in suite.groups.values()):
+    tables = (*suite.groups.values(), *suite.shifted.values())
+    if record.set != suite.test and not any(record.set in sets for sets in tables):
         return False
     banks, key, spec = checkpoint.banks, record.key, suite.sets.get(record.set)
     if record.set in banks and key.bank_sha256 != banks[record.set]:
@@ -118,7 +119,9 @@ def _lines(place: tuple[str, int | None], records: list[ScoreRecord], checkpoint
     asked: dict[str, dict[str, list[ScoreRecord]]] = {}
     for record in records:
         key = record.key
-        question = canonical_json([key.scorer, key.params, key.fit_split, key.seed, key.precision])
+        # what somebody else computed under one of our names is a line of its own
+        origin = record.origin if record.origin in ("imported", "external") else None
+        question = canonical_json([key.scorer, key.params, key.fit_split, key.seed, key.precision, origin])
         answer = canonical_json([key.version, record.plugin_sha256, key.fit_sha256, key.val_sha256, key.head_sha256])
         asked.setdefault(question, {}).setdefault(answer, []).append(record)
     latest = [max(answers.values(), key=lambda found: max(r.time for r in found)) for answers in asked.values()]

@@ -42,7 +42,6 @@ ensure_banks(Home(Path(sys.argv[1])), progress=step)
 """
 KILLS = {
     "before training": "step = lambda words: 'training' in words and die()",
-    "before the first bank": "step = lambda words: '(1 of 35)' in words and die()",
     "between banks": "step = lambda words: '(6 of 35)' in words and die()",
     "before the manifest": "step = lambda words: '(4 of 35)' in words and setattr(partial, 'write_manifest', die)",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import numpy as np
@@ -58,11 +57,11 @@ def test_the_seed_decides_whatever_the_threads_and_global_generators(data: Data,
 
 
 def test_global_generators_are_left_alone(data: Data) -> None:
-    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()  # noqa: NPY002 - the global one
+    # Python's own is not looked at: beartype, which checks types under pytest, draws from it
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002 - the global one
     train(*data, 8, seed=0)
     assert torch.equal(torch.get_rng_state(), before[0])
-    assert random.getstate() == before[1]
-    np.testing.assert_array_equal(np.random.get_state()[1], before[2])  # noqa: NPY002 - likewise
+    np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002 - likewise
 
 
 def test_kept_weights_come_back_as_they_were(tmp_path: Path, data: Data, network: Network) -> None:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 from direct import logits_bank, run, softmax_rows
+from support import problem, score
+
 from ood_bench.errors import RequestError
 from ood_bench.specs import parse_spec
 from ood_bench.types import Info
-from support import problem, score
 
 
 @pytest.mark.parametrize(("spec", "gamma", "m"), [("gen", 0.1, 7), ("gen:m=3", 0.1, 3), ("gen:gamma=0.5,m=1", 0.5, 1)])

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import torch
 from ood_bench.scorers.kernel_pca import CoP, CoRP
-from ood_bench.types import Info
 from support import Problem, fitted, problem, score
+
+from ood_bench.batch import Batch
+from ood_bench.reductions import Moments
+from ood_bench.types import Info
 
 
 def reconstruction_error(rows: np.ndarray, queries: np.ndarray, variance: float) -> tuple[np.ndarray, int]:
@@ -24,7 +27,10 @@ def unit(given: Problem, name: str) -> np.ndarray:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
-@pytest.mark.parametrize(("spec", "variance"), [("cop", 0.85), ("cop:variance=0.3", 0.3), ("cop:variance=0.99", 0.99), ("cop:variance=1", 1.0)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("spec", "variance"),
+    [("cop", 0.85), ("cop:variance=0.3", 0.3), ("cop:variance=0.99", 0.99), ("cop:variance=1", 1.0)],
+)
 def test_cop_second_writing(spec: str, variance: float) -> None:
     given = problem()
     for name in ("test", "ood"):
@@ -50,9 +56,11 @@ def test_corp_second_writing(variance: float) -> None:
 
 def test_random_features_approach_the_gaussian_kernel() -> None:
     talk = CoRP(gamma=1.5, m=50_000, variance=0.5).fit(Info(2, 3))
-    fourier = next(talk).of
+    question = next(talk)
+    assert isinstance(question, Moments)
+    fourier = question.of
     x = torch.nn.functional.normalize(torch.randn(4, 3, generator=torch.Generator().manual_seed(0))).double()
-    mapped = fourier.of(x)
+    mapped = fourier(Batch(features=x))
     kernel = torch.exp(-1.5 * torch.cdist(x, x) ** 2)
     assert torch.allclose(mapped @ mapped.T, kernel, atol=0.02)
 

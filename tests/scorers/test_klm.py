@@ -20,7 +20,8 @@ def naive(fit_logits: np.ndarray, logits: np.ndarray) -> list[float]:
     scores = []
     for p in rows:
         divergences = [
-            math.fsum(a * math.log(a / b) for a, b in zip(p.tolist(), d.tolist(), strict=True) if a > 0) for d in typical
+            math.fsum(a * math.log(a / b) for a, b in zip(p.tolist(), d.tolist(), strict=True) if a > 0)
+            for d in typical
         ]
         scores.append(-min(divergences))
     return scores

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from ood_bench.scorers.knn import KNN
-from ood_bench.types import Info
 from support import Problem, problem, score
+
+from ood_bench.types import Info
 
 
 def naive(given: Problem, name: str, k: int) -> np.ndarray:
@@ -29,12 +32,17 @@ def test_a_fit_row_is_its_own_neighbour() -> None:
     assert np.all(np.isfinite(score("knn:k=1", given, "fit")))
 
 
-@pytest.mark.parametrize(("k", "n_classes", "n_fit", "resolved"), [
-    ("auto", 10, 50_000, 50),
-    ("auto", 1000, 50_000, 1000),
-    ("auto", 1000, 600, 600),
-    ("auto", None, 30, 30),
-    (200, 10, 100, 100),
-])  # fmt: skip
-def test_k_by_the_authors_rule_and_clamped(k: int | str, n_classes: int | None, n_fit: int, resolved: int) -> None:
+@pytest.mark.parametrize(
+    ("k", "n_classes", "n_fit", "resolved"),
+    [
+        ("auto", 10, 50_000, 50),
+        ("auto", 1000, 50_000, 1000),
+        ("auto", 1000, 600, 600),
+        ("auto", None, 30, 30),
+        (200, 10, 100, 100),
+    ],
+)
+def test_k_by_the_authors_rule_and_clamped(
+    k: int | Literal["auto"], n_classes: int | None, n_fit: int, resolved: int
+) -> None:
     assert KNN(k).resolve(Info(n_classes, 8, n_fit)).k == resolved

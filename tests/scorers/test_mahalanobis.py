@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from ood_bench.scorers.mahalanobis import background, learn
+from support import Problem, fitted, problem, score
+
 from ood_bench.batch import Batch
 from ood_bench.errors import CannotScore
 from ood_bench.reductions import ClassMeans, Moments
-from ood_bench.scorers.mahalanobis import background, learn
-from support import Problem, fitted, problem, score
 
 
 def naive(given: Problem, name: str, *, unit: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -84,9 +85,7 @@ def test_constant_features_are_refused() -> None:
 
 def test_unlabelled_rows_are_refused() -> None:
     given = problem()
-    batch = Batch(
-        features=torch.from_numpy(given.features("fit")), labels=torch.arange(400) % 7 - 1, n_classes=7
-    )
+    batch = Batch(features=torch.from_numpy(given.features("fit")), labels=torch.arange(400) % 7 - 1, n_classes=7)
     talk = learn(unit=False)
     next(talk)
     moments, means = Moments(), ClassMeans()
@@ -96,9 +95,7 @@ def test_unlabelled_rows_are_refused() -> None:
 
 
 def test_the_whitening_is_made_once_for_all() -> None:
-    batch = Batch(
-        features=torch.from_numpy(problem().features("fit")), labels=torch.arange(400) % 7, n_classes=7
-    )
+    batch = Batch(features=torch.from_numpy(problem().features("fit")), labels=torch.arange(400) % 7, n_classes=7)
     moments, means = Moments(), ClassMeans()
     answers = moments.result(moments.add(None, batch)), means.result(means.add(None, batch))
 

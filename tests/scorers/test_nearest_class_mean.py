@@ -13,9 +13,7 @@ def naive(given: Problem, name: str, metric: str) -> np.ndarray:
     means = [rows[labels == c].mean(axis=0) for c in np.unique(labels)]
     if metric == "euclidean":
         return np.array([-min(np.sqrt(((h - m) ** 2).sum()) for m in means) for h in given.features(name)])
-    return np.array(
-        [max(h @ m / np.linalg.norm(h) / np.linalg.norm(m) for m in means) for h in given.features(name)]
-    )
+    return np.array([max(h @ m / np.linalg.norm(h) / np.linalg.norm(m) for m in means) for h in given.features(name)])
 
 
 @pytest.mark.parametrize(("spec", "metric"), [("ncm", "euclidean"), ("nearest-class-mean:metric=cosine", "cosine")])

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from support import Problem, fitted, problem, score
 
+from ood_bench.errors import CannotScore
+
 
 def naive(given: Problem, name: str, dim: int | None, variance: float, *, maxlogit: bool) -> tuple[np.ndarray, int]:
     rows = given.features("fit")
@@ -41,7 +43,7 @@ def test_second_writing(spec: str, dim: int | None, variance: float, maxlogit: b
 
 def test_a_dead_unit_has_deviation_one() -> None:
     given = problem()
-    for _, (features, _, _) in given.sets.items():
+    for features, _, _ in given.sets.values():
         features[:, 3] = 0.1  # a sum of 400 of them is not 40 exactly
     given.features("ood")[:, 3] = 0.7
     np.testing.assert_allclose(score("neco", given, "ood"), naive_with_dead_unit(given), rtol=1e-9)
@@ -60,5 +62,5 @@ def naive_with_dead_unit(given: Problem) -> np.ndarray:
 
 
 def test_more_dimensions_than_features_are_refused() -> None:
-    with pytest.raises(AssertionError, match="needs 1 <= dim <= 24"):
+    with pytest.raises(CannotScore, match="needs 1 <= dim <= 24"):
         fitted("neco:dim=25", problem())

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 from direct import softmax_rows
-from ood_bench.errors import RequestError
-from ood_bench.specs import parse_spec
 from scipy.stats import spearmanr
 from support import problem, score
+
+from ood_bench.errors import RequestError
+from ood_bench.specs import parse_spec
 
 
 @pytest.mark.parametrize(("spec", "temperature"), [("odin-t", 1000.0), ("odin-t:temperature=10", 10.0)])

@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 from direct import logits_bank, run, softmax_rows
-from ood_bench.errors import CannotScore
 from support import problem, score
+
+from ood_bench.errors import CannotScore
 
 
 def naive(
@@ -27,7 +28,9 @@ def naive(
     for i in range(k):
         for j in range(k):
             if i != j:
-                d[i, j] = max(0.0, lam * sums[False][i, j] / counts[False] - (1 - lam) * sums[True][i, j] / counts[True])
+                d[i, j] = max(
+                    0.0, lam * sums[False][i, j] / counts[False] - (1 - lam) * sums[True][i, j] / counts[True]
+                )
     d /= math.sqrt(math.fsum((d * d).ravel().tolist()))
     return [-float(p @ d @ p) for p in softmax_rows(logits / temperature)]
 

@@ -8,6 +8,8 @@ import torch
 from ood_bench.scorers.ssd import k_means
 from support import Problem, fitted, problem, score
 
+from ood_bench.errors import CannotScore
+
 
 def unit(given: Problem, name: str) -> np.ndarray:
     rows = given.features(name)
@@ -56,5 +58,5 @@ def test_k_means_finds_what_is_far_apart() -> None:
 
 
 def test_more_clusters_than_rows_are_refused() -> None:
-    with pytest.raises(AssertionError, match="clusters <= 30"):
+    with pytest.raises(CannotScore, match="clusters <= 30"):
         fitted("ssd:clusters=31", problem(n_fit=30))

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import scipy.optimize
 from direct import logits_bank, run, softmax_rows
-from ood_bench.errors import CannotScore
 from support import fitted, problem, score
+
+from ood_bench.errors import CannotScore
 
 
 def nll(inverse: float, logits: np.ndarray, labels: np.ndarray) -> float:

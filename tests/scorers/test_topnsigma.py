@@ -7,8 +7,9 @@ import statistics
 import numpy as np
 import pytest
 from direct import logits_bank, run
-from ood_bench.errors import CannotScore
 from support import problem, score
+
+from ood_bench.errors import CannotScore
 
 
 def test_second_writing() -> None:

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import scipy.linalg
 from ood_bench.scorers.wdiscood import WDiscOOD
-from ood_bench.types import Info
 from support import Problem, fitted, problem, score
+
+from ood_bench.errors import CannotScore
+from ood_bench.types import Info
 
 
 def naive(given: Problem, name: str, dim: int, lam: float, *, unit: bool) -> np.ndarray:
@@ -62,5 +64,5 @@ def test_the_authors_two_settings_clamped_to_the_discriminants_there_are() -> No
 
 def test_one_class_is_refused() -> None:
     given = problem(k=1)
-    with pytest.raises(AssertionError, match="at least 2 classes, got K=1"):
+    with pytest.raises(CannotScore, match="at least 2 classes, got K=1"):
         fitted("wdiscood", given)
