@@ -41,6 +41,7 @@ from ood_bench.store.rows import Row, rows_of
 from ood_bench.store.store import Store
 from ood_bench.stream import Stream, choose_device
 from ood_bench.suites import FprOrientation, SetSpec, Suite, load_suite
+from ood_bench.tasks.abstaining import Loadings
 from ood_bench.tasks.catalogue import OOD, chosen_tasks, get_task
 from ood_bench.tasks.estimating import Estimation, chosen_estimators
 from ood_bench.tasks.render import render_task
@@ -158,12 +159,14 @@ def run(
     tasks: str | Sequence[str] = (),
     estimators: str | Sequence[str] = ALL,
     second: str | None = None,
+    loadings: Sequence[tuple[float, float]] = ((1.0, 1.0),),
 ) -> Results:
     """What `ood-bench run` does: score a suite's banks of one model with all scorers asked for, keep and return it.
 
     Without a suite the model's own is taken, without a model the suite's; without both, `digits` and `digits-cnn`.
     `tasks` names what to answer (ood, selective, accuracy, ...), by default all that the suite supports; `estimators`
-    are those of the task accuracy, and `second` (MODEL or MODEL@SEED) the checkpoint that `agreement` compares with.
+    are those of the task accuracy, `second` (MODEL or MODEL@SEED) the checkpoint that `agreement` compares with, and
+    `loadings` what a right answer gains and a wrong one loses in the task abstention.
     """
     load_all()
     for plugin in plugins:
@@ -179,7 +182,8 @@ def run(
         ensure_banks(place, model_seed=model_seed)
     material = find_material(place, chosen, model, model_seed)
     asked = {"suite": chosen.name, "model": model, "scorers": [str(spec) for spec in specs], "device": device}
-    request = _Request(_texts(tasks), chosen_estimators(_texts(estimators)), second)
+    judged = tuple(Loadings(float(correct), float(wrong)) for correct, wrong in loadings)
+    request = _Request(_texts(tasks), chosen_estimators(_texts(estimators)), second, judged)
     with progress_bar() as progress:
         options = Options(recompute=recompute, profile=profile, request=asked, progress=progress)
         return _answer(request, material, specs, Store(place), stream, options)
@@ -201,6 +205,7 @@ class _Request:
     tasks: tuple[str, ...]
     estimators: list[Estimation]
     second: str | None = None
+    loadings: tuple[Loadings, ...] = (Loadings(),)
 
 
 def _answer(
@@ -214,7 +219,8 @@ def _answer(
     scored = any(name == OOD or get_task(name).from_scores for name in names)
     run = execute(material, specs if scored else [], store, stream, options)
     asking = [name for name in names if name != OOD and not get_task(name).from_scores]
-    answer_tasks(Wanted(asking, request.estimators, request.second, options.recompute), material, run, store, stream)
+    wanted = Wanted(asking, request.estimators, request.second, request.loadings, options.recompute)
+    answer_tasks(wanted, material, run, store, stream)
     found = {name: TaskResults.of(get_task(name), Asked(store, suite, run)) for name in names if name != OOD}
     if not request.tasks:
         found = {name: one for name, one in found.items() if one.has_numbers}

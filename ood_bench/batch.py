@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ood_bench.errors import CannotScore
+from ood_bench.selection import largest
 from ood_bench.types import Head
 
 T = TypeVar("T")
@@ -54,8 +55,10 @@ class Batch:
         n_classes: int | None = None,
         abstain_index: int | None = None,
         seconds: dict[str, float] | None = None,
+        widened: bool = False,
     ) -> None:
         self._features, self._logits, self._labels = features, logits, labels
+        self._widened = widened  # what is given is seen in float64, each tensor converted when first asked for
         self._head, self._n_classes = head, n_classes
         self._extras, self._constants = dict(extras or {}), dict(constants or {})
         self._memo: dict[object, Any] = {}
@@ -86,13 +89,13 @@ class Batch:
     @property
     def features(self) -> Float[Tensor, "n d"]:
         """Penultimate features."""
-        return _given(self._features, "features")
+        return self._seen("double features", _given(self._features, "features"))
 
     @property
     def logits(self) -> Float[Tensor, "n K"]:
         """Logits; where the bank or a rectifier left them out, features @ W.T + b."""
         if self._logits is not None:
-            return self._logits
+            return self._seen("double logits", self._logits)
         return self.once("logits", lambda: self.head.logits(self.features))
 
     @property
@@ -103,15 +106,16 @@ class Batch:
     @property
     def head(self) -> Head:
         """The last linear layer, in the batch's floating type."""
-        return _given(self._head, "head")
+        head = _given(self._head, "head")
+        return head.double if self._widened else head
 
     def extra(self, name: str) -> Tensor:
         """An optional tensor of the bank by its fixed name: `members` (n, M, K), `local_features` (n, P, d), ..."""
-        return _given(self._extras.get(name), name)
+        return self._seen(f"double {name}", _given(self._extras.get(name), name))
 
     def constant(self, name: str) -> Tensor:
         """A tensor that all rows share, by its fixed name: `text_features` (K, d), ..."""
-        return _given(self._constants.get(name), name)
+        return self._seen(("constant", name), _given(self._constants.get(name), name))
 
     # -- shared intermediates of the logits -------------------------------------------------------------------------
 
@@ -165,7 +169,7 @@ class Batch:
         if held is None or held.shape[1] < count:
             count_held = max(count, self._memo.get("top wanted", 0))
             self._memo.pop("top", None)
-            held = self.once("top", lambda: self.logits.topk(min(count_held, self.logits.shape[1]), dim=1).values)
+            held = self.once("top", lambda: largest(self.logits, min(count_held, self.logits.shape[1])))
         return held[:, :count]
 
     def expect_top(self, count: int) -> None:
@@ -187,21 +191,13 @@ class Batch:
 
     # -- derived batches --------------------------------------------------------------------------------------------
 
-    @shared
+    @property
     def double(self) -> Batch:
-        """The same rows in float64, with intermediates of their own."""
-        return Batch(
-            features=None if self._features is None else self._features.double(),
-            logits=None if self._logits is None else self._logits.double(),
-            labels=self._labels,
-            head=None if self._head is None else self._head.double,
-            start=self.start,
-            extras={name: _double(tensor) for name, tensor in self._extras.items()},
-            constants={name: _double(tensor) for name, tensor in self._constants.items()},
-            n_classes=self._n_classes,
-            abstain_index=self.abstain_index,
-            seconds=self.seconds,
-        )
+        """The same rows in float64, with intermediates of their own; the batch itself where it is float64 already."""
+        floating = next((given for given in (self._features, self._logits) if given is not None), None)
+        if self._widened or (floating is not None and floating.dtype == torch.float64):
+            return self
+        return self.once("double", lambda: self._derived(widened=True))
 
     def replace(
         self,
@@ -211,39 +207,51 @@ class Batch:
         head: Head | None = None,
     ) -> Batch:
         """What a rectifier returns: these rows with other features, logits or head. Logits not given follow anew."""
-        return Batch(
+        return self._derived(
             features=self._features if features is None else features,
             logits=logits,
-            labels=self._labels,
             head=self._head if head is None else head,
-            start=self.start,
-            extras=self._extras,
-            constants=self._constants,
-            n_classes=self._n_classes,
-            abstain_index=self.abstain_index,
-            seconds=self.seconds,
+            widened=self._widened,
         )
 
     def rows(self, start: int, stop: int) -> Batch:
         """Some of these rows, with intermediates that were computed already sliced along."""
-        part = Batch(
+        part = self._derived(
             features=None if self._features is None else self._features[start:stop],
             logits=None if self._logits is None else self._logits[start:stop],
             labels=None if self._labels is None else self._labels[start:stop],
-            head=self._head,
-            start=self.start + start,
             extras={name: tensor[start:stop] for name, tensor in self._extras.items()},
-            constants=self._constants,
-            n_classes=self._n_classes,
-            abstain_index=self.abstain_index,
-            seconds=self.seconds,
+            start=self.start + start,
+            widened=self._widened,
         )
         for key, value in self._memo.items():
             if isinstance(key, str) and isinstance(value, Tensor):
                 part._memo[key] = value[start:stop]
         return part
 
+    def _derived(self, **changed: Any) -> Batch:
+        """A batch of these rows, as they are stored but for what is changed, on the same ledger of seconds."""
+        given: dict[str, Any] = {
+            "features": self._features,
+            "logits": self._logits,
+            "labels": self._labels,
+            "head": self._head,
+            "start": self.start,
+            "extras": self._extras,
+            "constants": self._constants,
+            "n_classes": self._n_classes,
+            "abstain_index": self.abstain_index,
+            "seconds": self.seconds,
+        }
+        return Batch(**given | changed)
+
     # -- mechanism --------------------------------------------------------------------------------------------------
+
+    def _seen(self, key: object, given: Tensor) -> Tensor:
+        """A given tensor in this batch's floating type."""
+        if not self._widened or not given.is_floating_point() or given.dtype == torch.float64:
+            return given
+        return self.once(key, given.double)
 
     def once(self, key: object, compute: Callable[[], T]) -> T:
         """`compute()` the first time `key` is asked for, the same value ever after: shared work between scorers."""
@@ -278,10 +286,6 @@ class Batch:
         inputs |= self._extras | self._constants
         tensors.update({f"input {name}": value for name, value in inputs.items() if value is not None})
         return tensors
-
-
-def _double(tensor: Tensor) -> Tensor:
-    return tensor.double() if tensor.is_floating_point() else tensor
 
 
 def _given(value: T | None, name: str) -> T:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ood_bench.batch import Batch
@@ -41,3 +41,8 @@ def max_logit(batch: Batch) -> Float[Tensor, " n"]:
 def logsumexp(batch: Batch) -> Float[Tensor, " n"]:
     """log sum exp of the logits (the energy score at temperature 1)."""
     return batch.logsumexp
+
+
+def labels(batch: Batch) -> Int[Tensor, " n"]:
+    """Class numbers; -1 = none."""
+    return batch.labels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
@@ -91,7 +91,8 @@ def easy(seed: int = 0, *, d: int = 24, k: int = 6, n_fit: int = 300, n: int = 6
 
 def check(name: str) -> Iterator[Verdict]:
     """Every rule of the contract for a registered scorer (or a spec), in order; a broken rule does not stop the others."""
-    rules: list[tuple[str, Callable[[str], str]]] = [
+    subject = _Subject(name)
+    rules: list[tuple[str, Callable[[_Subject], str]]] = [
         ("says what it is: a docstring, and for shipped scorers a paper", _documented),
         ("one finite score per row, and not the same for all", _finite),
         ("higher = more in-distribution, on an easy problem", _sign),
@@ -103,9 +104,9 @@ def check(name: str) -> Iterator[Verdict]:
         ("float16 banks are scored", _half),
     ]
     for rule, run in rules:
-        yield _verdict(rule, run, name)
+        yield _verdict(rule, run, subject)
     for rule, case in degenerate():
-        yield _verdict(f"a number or a clear refusal: {rule}", partial(_number, case), name)
+        yield _verdict(f"a number or a clear refusal: {rule}", partial(_number, case), subject)
 
 
 def degenerate() -> Iterator[tuple[str, Case]]:
@@ -152,9 +153,20 @@ def scores_of(
     return found[0], found[1]
 
 
-def _verdict(rule: str, run: Callable[[str], str], name: str) -> Verdict:
+@dataclass(frozen=True)
+class _Subject:
+    """The scorer under the rules, and its scores of the easy problem, which most rules compare with."""
+
+    name: str
+
+    @cached_property
+    def easy(self) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " m"]]:
+        return scores_of(self.name, easy())
+
+
+def _verdict(rule: str, run: Callable[[_Subject], str], subject: _Subject) -> Verdict:
     try:
-        trouble = run(name)
+        trouble = run(subject)
     except CannotScore as refusal:
         return Verdict(rule, "refuses", f"refuses: {refusal}")
     except (RuntimeError, OodBenchError) as failure:
@@ -162,8 +174,8 @@ def _verdict(rule: str, run: Callable[[str], str], name: str) -> Verdict:
     return Verdict(rule, "broken" if trouble else "holds", trouble)
 
 
-def _documented(name: str) -> str:
-    for part in parse_spec(name).parts:
+def _documented(subject: _Subject) -> str:
+    for part in parse_spec(subject.name).parts:
         if not part.entry.summary:
             return f"{part.entry.name} has no docstring"
         if part.entry.origin == "ours" and not part.entry.paper:
@@ -171,56 +183,56 @@ def _documented(name: str) -> str:
     return ""
 
 
-def _finite(name: str) -> str:
-    test, ood = scores_of(name, easy())
-    return "the score is the same for every row" if np.ptp(np.concatenate([test, ood])) == 0 else ""
+def _finite(subject: _Subject) -> str:
+    return "the score is the same for every row" if np.ptp(np.concatenate(subject.easy)) == 0 else ""
 
 
-def _sign(name: str) -> str:
-    test, ood = scores_of(name, easy())
-    found = auroc(test, ood)
+def _sign(subject: _Subject) -> str:
+    found = auroc(*subject.easy)
     return "" if found > 0.5 else f"AUROC is {found:.3f}; outliers score higher than ID rows: is the sign turned?"
 
 
-def _batches(name: str) -> str:
-    whole = np.concatenate(scores_of(name, easy()))
+def _batches(subject: _Subject) -> str:
+    """On fewer rows than the other rules: one at a time, a neighbour search meets every pair by itself."""
+    case = easy(n_fit=96, n=15)
+    whole = np.concatenate(scores_of(subject.name, case))
     for rows in (1, 7):
-        trouble = _differs(whole, np.concatenate(scores_of(name, easy(), rows=rows)), 1e-9)
+        trouble = _differs(whole, np.concatenate(scores_of(subject.name, case, rows=rows)), 1e-9)
         if trouble:
             return f"in batches of {rows} {trouble}"
     return ""
 
 
-def _order(name: str) -> str:
-    order = torch.randperm(60, generator=torch.Generator().manual_seed(1))
-    test, _ = scores_of(name, easy())
-    return _differs(test[order.numpy()], scores_of(name, easy(), order=order)[0], 1e-9)
+def _order(subject: _Subject) -> str:
+    test, _ = subject.easy
+    order = torch.randperm(len(test), generator=torch.Generator().manual_seed(1))
+    return _differs(test[order.numpy()], scores_of(subject.name, easy(), order=order)[0], 1e-9)
 
 
-def _refit(name: str) -> str:
-    return _differs(np.concatenate(scores_of(name, easy())), np.concatenate(scores_of(name, easy())), 0.0)
+def _refit(subject: _Subject) -> str:
+    return _differs(np.concatenate(subject.easy), np.concatenate(scores_of(subject.name, easy())), 0.0)
 
 
-def _pure(name: str) -> str:
+def _pure(subject: _Subject) -> str:
     case = easy()
     kept = [tensor.clone() for tensor in (*case.fit, *case.val, *case.test, case.ood, case.head.weight, case.head.bias)]
-    scores_of(name, case)
+    scores_of(subject.name, case)
     now = (*case.fit, *case.val, *case.test, case.ood, case.head.weight, case.head.bias)
     return "" if all(map(torch.equal, kept, now)) else "a tensor of the bank or head was modified"
 
 
-def _precision(name: str) -> str:
-    wide, narrow = (np.concatenate(scores_of(name, easy(), dtype=dtype)) for dtype in (torch.float64, torch.float32))
-    return _differs(wide, narrow, 2e-4)
+def _precision(subject: _Subject) -> str:
+    narrow = scores_of(subject.name, easy(), dtype=torch.float32)
+    return _differs(np.concatenate(subject.easy), np.concatenate(narrow), 2e-4)
 
 
-def _half(name: str) -> str:
-    scores_of(name, easy(), dtype=torch.float16)
+def _half(subject: _Subject) -> str:
+    scores_of(subject.name, easy(), dtype=torch.float16)
     return ""
 
 
-def _number(case: Case, name: str) -> str:
-    scores_of(name, case)
+def _number(case: Case, subject: _Subject) -> str:
+    scores_of(subject.name, case)
     return ""
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from ood_bench.batch import Batch
+from ood_bench.errors import CannotScore
 from ood_bench.reductions import Question, Split
 
 Ask: TypeAlias = "Question[Any, Any] | tuple[Question[Any, Any], ...]"
@@ -129,6 +130,9 @@ def _one_pass(source: Source, split: Split, asked: list[_Answer]) -> None:
         for batch in source(split):
             for answer in asked:
                 answer.add(batch)
+    except CannotScore as refusal:  # there is no such split: those who asked for it are told, the others go on
+        for answer in asked:
+            answer.error = answer.error or refusal
     except Exception as failure:
         for answer in asked:
             answer.error = answer.error or failure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,11 +18,11 @@ from ood_bench.batch import Batch
 from ood_bench.conversation import Pass, Talk, converse
 from ood_bench.errors import CannotScore, OodBenchError
 from ood_bench.fitting import Fitted, View, fit_spec
-from ood_bench.neighbours import Searcher
 from ood_bench.reductions import Split
 from ood_bench.requirements import missing
+from ood_bench.searches import Searches
 from ood_bench.specs import Spec
-from ood_bench.stream import Stream
+from ood_bench.stream import Feed, Stream
 from ood_bench.types import FEATURES, HEAD, LOGITS, REMEDIES, Head, Info
 
 # The one condition that scorers assume so far; `assumes` names it and the engine watches it on every scored bank.
@@ -93,8 +93,12 @@ def fit_all(specs: Sequence[Spec], learning: Learning, info: Info, stream: Strea
         else:
             talks[spec] = Talk(str(spec), fit_spec(spec, head, info, views))
 
+    feeds: dict[Split, Feed] = {}
+
     def source(split: Split) -> Iterable[Batch]:
-        return stream.batches(learning.bank(split), learning.head, info.n_classes)
+        if split not in feeds:
+            feeds[split] = Feed(stream, learning.bank(split), learning.head, info.n_classes)
+        return feeds[split]
 
     with torch.no_grad():
         passes = converse(list(talks.values()), source)
@@ -119,17 +123,20 @@ def score_bank(
     board = _Board(fitted, bank, info)
     shared_seconds: dict[str, float] = defaultdict(float)
     with torch.no_grad():
-        searchers = _searchers(board.alive, learning, info, stream)
-        for batch in stream.batches(bank, learning.head, info.n_classes):
-            _prepare(batch, board.alive, info, searchers)
-            board.watch(batch)
-            for one in list(board.alive):
-                if not board.score(one, batch):  # it modified its input: the others get these rows anew
-                    batch = _again(batch, bank, learning, info, stream)
-                    _prepare(batch, board.alive, info, searchers)
-            for name, seconds in batch.seconds.items():
+        searches = Searches.of(board.alive, learning.bank, learning.head, info, stream)
+        rows, together = stream.rows_for(bank), searches.rows_read(bank, stream)
+        for whole in stream.batches(bank, learning.head, info.n_classes, together):
+            for first in range(0, whole.n, rows):
+                batch = _part(whole, first, rows, board.alive, info, searches)
+                board.watch(batch)
+                for one in list(board.alive):
+                    if not board.score(one, batch):  # it modified its input: the others get these rows anew
+                        batches = stream.batches(bank, learning.head, info.n_classes, together)
+                        whole = next(other for other in batches if other.start == whole.start)
+                        batch = _part(whole, first, rows, board.alive, info, searches)
+                progress(batch.n)
+            for name, seconds in whole.seconds.items():
                 shared_seconds[name] += seconds
-            progress(batch.n)
         board.finish()
     predicted = torch.cat(board.predicted).cpu().numpy() if board.predicted else None
     return Scored(board.scores, board.refused, predicted, dict(shared_seconds))
@@ -144,7 +151,7 @@ class _Board:
         self.parts: dict[Spec, list[Tensor]] = {one.spec: [] for one in fitted}
         self.seconds: dict[Spec, float] = defaultdict(float)
         self.predicted: list[Tensor] = []
-        self.lowest_feature = 0.0
+        self.lowest_feature: Tensor | None = None
         self.scores: dict[Spec, Scores] = {}
         self.refused: dict[Spec, Refusal] = {}
         for one in fitted:
@@ -157,7 +164,8 @@ class _Board:
         if "logits" in self.bank.inputs:
             self.predicted.append(batch.predicted)
         if any(NON_NEGATIVE in one.spec.assumes for one in self.alive):
-            self.lowest_feature = min(self.lowest_feature, float(batch.features.min()))
+            lowest = batch.features.min()
+            self.lowest_feature = lowest if self.lowest_feature is None else torch.minimum(self.lowest_feature, lowest)
 
     def score(self, one: Fitted, batch: Batch) -> bool:
         """Let one scorer score the batch; False when it modified what it was given."""
@@ -180,7 +188,8 @@ class _Board:
             self._drop(one, Refusal(f"it modified {', '.join(changed)} in place; work on a copy (clone)", failed=True))
             return False
         wide = scores if scores.dtype == torch.float64 else scores.float()
-        self.parts[one.spec].append(wide)
+        is_view = wide.untyped_storage().nbytes() > wide.nbytes
+        self.parts[one.spec].append(wide.clone() if is_view else wide)  # a view would keep all of its batch
         return True
 
     def finish(self) -> None:
@@ -203,8 +212,8 @@ class _Board:
     def _marks(self, spec: Spec, values: Float[np.ndarray, " n"]) -> Iterable[str]:
         if len(values) > 1 and values.min() == values.max():
             yield f"constant on {self.bank.set}"
-        if NON_NEGATIVE in spec.assumes and self.lowest_feature < 0:
-            yield f"assumes non-negative features, but the smallest is {self.lowest_feature:.3g}"
+        if NON_NEGATIVE in spec.assumes and self.lowest_feature is not None and self.lowest_feature < 0:
+            yield f"assumes non-negative features, but the smallest is {float(self.lowest_feature):.3g}"
 
     def _lacks(self, spec: Spec) -> str | None:
         for need in spec.needs:
@@ -219,17 +228,24 @@ class _Board:
         self.alive = [other for other in self.alive if other is not one]
 
 
-def _prepare(
-    batch: Batch, fitted: Sequence[Fitted], info: Info, searchers: Mapping[View, Callable[[Batch, Any], Tensor]]
-) -> None:
-    """Tell the batch (as each view sees it) how many sorted logits will be wanted, and who answers for neighbours."""
+def _part(
+    whole: Batch,
+    first: int,
+    rows: int,
+    fitted: Sequence[Fitted],
+    info: Info,
+    searches: Searches,
+) -> Batch:
+    """Some rows of what was read. They know (as each view sees them) how many sorted logits will be wanted, and whom to
+    ask for neighbours: a search of all that was read, done when first asked for."""
+    batch = whole.rows(first, first + rows)
     for view in dict.fromkeys(one.view for one in fitted):
         behind = [one for one in fitted if one.view == view]
         for precision in ("float32", "float64"):
             wanted = [
                 one.wants_top(info.n_classes or 0) for one in behind if one.spec.scorer.entry.precision == precision
             ]
-            if not any(wanted) and view not in searchers:
+            if not any(wanted) and view not in searches.by_view:
                 continue
             try:
                 seen = view.of(batch)
@@ -237,61 +253,9 @@ def _prepare(
                 continue
             seen = seen.double if precision == "float64" and any(wanted) else seen
             seen.expect_top(max(wanted, default=0))
-            if view in searchers:
-                seen.answered_by(searchers[view])
-
-
-def _searchers(
-    fitted: Sequence[Fitted], learning: Learning, info: Info, stream: Stream
-) -> dict[View, Callable[[Batch, Any], Tensor]]:
-    """One neighbour search per view, over the fit bank: kept on the device where it fits in the budget, else streamed."""
-    asked: dict[View, dict[Split, list[Any]]] = defaultdict(lambda: defaultdict(list))
-    for one in fitted:
-        if one.neighbours:
-            asked[one.view][one.spec.fit_split] += one.neighbours
-    return {
-        view: _first_that_knows(
-            [
-                Searcher(
-                    _fit_rows(view, learning.bank(split), learning, info, stream),
-                    tuple(dict.fromkeys(questions)),
-                    stream.memory // 64,
-                )
-                for split, questions in by_split.items()
-            ]
-        )
-        for view, by_split in asked.items()
-    }
-
-
-def _first_that_knows(searchers: Sequence[Searcher]) -> Callable[[Batch, Any], Tensor]:
-    """One searcher for questions to several banks: each question goes to the one that was asked it."""
-
-    def answer(batch: Batch, question: Any) -> Tensor:
-        return next(one for one in searchers if question in one.questions)(batch, question)
-
-    return searchers[0] if len(searchers) == 1 else answer
-
-
-def _fit_rows(view: View, bank: Bank, learning: Learning, info: Info, stream: Stream) -> Callable[[], Iterable[Batch]]:
-    def streamed() -> Iterable[Batch]:
-        return (view.of(batch) for batch in stream.batches(bank, learning.head, info.n_classes))
-
-    resident_bytes = 3 * 4 * bank.n * ((info.n_features or 0) + (info.n_classes or 0))
-    if resident_bytes > stream.memory // 2:
-        return streamed
-    held: list[Batch] = []
-
-    def resident() -> Iterable[Batch]:
-        if not held:
-            held.extend(streamed())
-        return held
-
-    return resident
-
-
-def _again(batch: Batch, bank: Bank, learning: Learning, info: Info, stream: Stream) -> Batch:
-    return next(other for other in stream.batches(bank, learning.head, info.n_classes) if other.start == batch.start)
+            if view in searches.by_view:
+                seen.answered_by(searches.answers(view, whole, slice(first, first + rows)))
+    return batch
 
 
 def _refusal(error: Exception) -> Refusal:

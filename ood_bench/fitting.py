@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from ood_bench.batch import Batch
-from ood_bench.columns import features, logits
+from ood_bench.columns import features, labels, logits
 from ood_bench.conversation import Ask
 from ood_bench.errors import CannotScore
 from ood_bench.parameters import Scalar, values_of
@@ -141,11 +141,6 @@ class Rows:
     features: Tensor | None
     logits: Tensor | None
     labels: Tensor | None
-
-
-def labels(batch: Batch) -> Tensor:
-    """Class numbers as a column."""
-    return batch.labels
 
 
 def _whole(split: Split, info: Info) -> Generator[Ask, Any, Rows]:

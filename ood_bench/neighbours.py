@@ -15,8 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ood_bench.batch import Batch
-
-GROUP = 16  # entries whose maximum stands for them in the first stage of a selection
+from ood_bench.selection import largest, largest_of_groups
 
 
 @runtime_checkable
@@ -53,21 +52,11 @@ class TopCosine:
 
 
 def keep_largest(state: Tensor | None, values: Float[Tensor, "q m"], k: int) -> Float[Tensor, "q k"]:
-    """The k largest of the k kept so far and a block of new values, falling.
-
-    Exact and faster than one top-k over the block: the k largest values lie in the k groups with the largest maxima, so
-    a row maximum over groups (one vectorised read) leaves k * GROUP candidates instead of all.
-    """
-    q, m = values.shape
-    groups = m // GROUP
-    if groups > 2 * k:
-        whole = values[:, : groups * GROUP].reshape(q, GROUP, groups)
-        best = whole.amax(dim=1).topk(k, dim=1, sorted=False).indices
-        candidates = whole.gather(2, best[:, None, :].expand(q, GROUP, k)).flatten(1)
-        values = torch.cat([candidates, values[:, groups * GROUP :]], dim=1)
+    """The k largest of the k kept so far and a block of new values, falling."""
+    values = largest_of_groups(values, k)
     if state is not None:
         values = torch.cat([state, values], dim=1)
-    return values.topk(min(k, values.shape[1]), dim=1).values
+    return largest(values, min(k, values.shape[1]))
 
 
 def search(

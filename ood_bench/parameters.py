@@ -105,7 +105,7 @@ def make(cls: type, values: Mapping[str, Scalar], owner: str) -> Any:
     if missing:
         raise RequestError(f"{owner} needs a value for {', '.join(missing)}, e.g. {owner}:{missing[0]}=...")
     try:
-        return cls(**values)
+        return cls(**{name: _as_declared(value, known[name].kinds) for name, value in values.items()})
     except (ValueError, TypeError) as error:  # what a scorer's own __post_init__ refuses
         raise RequestError(f"{owner}: {error}") from error
 
@@ -116,6 +116,12 @@ def values_of(instance: Any) -> dict[str, Scalar]:
 
 
 _NO = object()
+
+
+def _as_declared(value: Scalar, kinds: tuple[Any, ...]) -> Scalar:
+    """A whole number as a float where only a float is taken: 1 and 1.0 are one value and must make one key."""
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return float(cast(int, value)) if is_whole and float in kinds and int not in kinds else value
 
 
 def _parse_as(kind: Any, text: str) -> Any:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 from ood_bench.errors import RequestError
+from ood_bench.not_cacheable import BRING, NOT_CACHEABLE
 from ood_bench.parameters import Scalar, build, make, values_of
 from ood_bench.registry import SCORERS, Entry
 from ood_bench.types import Info
@@ -125,6 +126,9 @@ def parse_spec(text: str) -> Spec:
                     f"{text}: {SPLIT_PARAMETER} takes fit or val (the bank to learn from), got {wanted!r}"
                 )
             split = cast('Literal["fit", "val"]', wanted)
+        absent = NOT_CACHEABLE.get(name)
+        if absent is not None and name not in SCORERS.entries:
+            raise RequestError(f"{name} cannot be computed from a cache: it {absent.reason}; {BRING}")
         entry = SCORERS.get(name)
         parts.append(Part(entry, build(entry.cls, params, entry.name)))
     return _spec(parts, split, text)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -11,11 +11,16 @@ from torch import Tensor
 from ood_bench.bank.base import Bank
 from ood_bench.batch import Batch
 from ood_bench.errors import RequestError
+from ood_bench.transfer import PinnedCopies
 from ood_bench.types import Head
 
-# Tensors of one batch's size that are alive at once when every scorer runs: float64 views, tails, products.
-COPIES = 12
+# Tensors of one batch's size that are alive at once when every scorer runs: float64 views, tails, products, and what
+# eleven rectifiers leave behind. Measured with all scorers at d = 2048, K = 1000: benchmarks/ prints the peak.
+COPIES = 40
 FEWEST_ROWS, MOST_ROWS = 64, 8192
+CACHED = 24 << 20  # bytes of a batch on a CPU: its intermediates then stay near the caches, and memory is used again
+BLOCK = 1 << 23  # products held at once in a search on a CPU: 32 MiB, above which every one is new memory
+USUAL = frozenset({"features", "logits", "labels"})
 
 
 @dataclass(frozen=True)
@@ -27,20 +32,63 @@ class Stream:
     rows: int | None = None  # fixed number of rows per batch, for tests and measurements
 
     def rows_for(self, bank: Bank) -> int:
-        """Rows per batch that keep all intermediates of one batch within half the budget."""
+        """Rows per batch: all intermediates within a quarter of the budget, and on a CPU few enough for its caches."""
         if self.rows is not None:
             return self.rows
-        per_row = 4 * COPIES * ((bank.n_features or 0) + (bank.n_classes or 0) + 1)
-        return max(FEWEST_ROWS, min(MOST_ROWS, self.memory // 2 // per_row))
+        width = 4 * _numbers_per_row(bank)
+        most = self.memory // 4 // (COPIES * width)
+        if self.device.type == "cpu":
+            most = min(most, CACHED // width)
+        return max(FEWEST_ROWS, min(MOST_ROWS, most))
 
-    def batches(self, bank: Bank, head: Head | None, n_classes: int | None) -> Iterator[Batch]:
-        """The rows of a bank in order, in at least float32."""
+    def rows_searched(self, bank: Bank, kept: int) -> int:
+        """Rows searched for neighbours together, of which each keeps `kept` numbers: within a quarter of the budget.
+
+        The more, the less often the fit bank is read.
+        """
+        if self.rows is not None:
+            return self.rows
+        per_row = 4 * (4 * _numbers_per_row(bank) + 3 * kept)
+        return max(FEWEST_ROWS, self.memory // 4 // per_row)
+
+    def rows_beside(self, bank: Bank) -> int:
+        """Rows of the fit bank that pass the searched ones together, within an eighth of the budget."""
+        per_row = 4 * 6 * _numbers_per_row(bank)
+        return self.rows or max(FEWEST_ROWS, min(MOST_ROWS, self.memory // 8 // per_row))
+
+    def searched_at_once(self) -> int:
+        """Searched rows times fit rows in one product; on a CPU few enough that memory is used again, not asked anew."""
+        block = self.memory // 64
+        return min(block, BLOCK) if self.device.type == "cpu" else block
+
+    def may_stay(self, bank: Bank, copies: int = 1) -> bool:
+        """Whether the whole bank, `copies` times, may be kept on the device between passes: a quarter of the budget."""
+        return 4 * bank.n * copies * _numbers_per_row(bank) <= self.memory // 4
+
+    def batches(self, bank: Bank, head: Head | None, n_classes: int | None, rows: int | None = None) -> Iterator[Batch]:
+        """The rows of a bank in order, in at least float32; `rows` at a time, by default as many as `rows_for` says."""
+        return self.dressed(self.tensors(bank, rows), bank, head, n_classes)
+
+    def tensors(self, bank: Bank, rows: int | None = None) -> Iterator[tuple[int, dict[str, Tensor]]]:
+        """Index of the first row, and the tensors of a batch on the device."""
+        batches = bank.batches(rows or self.rows_for(bank))
+        if self.device.type == "cuda":
+            batches = PinnedCopies(self.device).ahead(batches)
+        for start, tensors in batches:
+            yield start, {name: self._place(tensor) for name, tensor in tensors.items()}
+
+    def dressed(
+        self,
+        batches: Iterable[tuple[int, Mapping[str, Tensor]]],
+        bank: Bank,
+        head: Head | None,
+        n_classes: int | None,
+    ) -> Iterator[Batch]:
+        """Tensors on the device as batches, with the head in their floating type and what all rows share."""
         constants = {name: self._place(tensor) for name, tensor in bank.constants.items()}
         placed: Head | None = None
-        for start, tensors in bank.batches(self.rows_for(bank)):
-            on_device = {name: self._place(tensor) for name, tensor in tensors.items()}
-            features, logits = on_device.pop("features", None), on_device.pop("logits", None)
-            labels = on_device.pop("labels", None)
+        for start, tensors in batches:
+            features, logits, labels = (tensors.get(name) for name in ("features", "logits", "labels"))
             if head is not None and placed is None:
                 floating = features if features is not None else logits
                 placed = head.to(self.device, torch.float32 if floating is None else floating.dtype)
@@ -50,19 +98,54 @@ class Stream:
                 labels=labels,
                 head=placed,
                 start=start,
-                extras=on_device,
+                extras={name: tensor for name, tensor in tensors.items() if name not in USUAL},
                 constants=constants,
                 n_classes=n_classes,
                 abstain_index=bank.abstain_index,
             )
 
     def _place(self, tensor: Tensor) -> Tensor:
-        if not tensor.is_floating_point():
-            return tensor.to(self.device, copy=True)
-        wide = tensor.dtype if tensor.dtype == torch.float64 else torch.float32
-        if self.device.type == "cuda":
-            return tensor.pin_memory().to(self.device, non_blocking=True).to(wide)
-        return tensor.to(wide, copy=True)
+        """At least float32, and never the memory of the bank itself."""
+        wide = tensor.dtype
+        if tensor.is_floating_point() and wide != torch.float64:
+            wide = torch.float32
+        return tensor.to(self.device, wide, copy=tensor.device.type == "cpu")
+
+
+@dataclass(eq=False)
+class Feed:
+    """A bank that is streamed once per pass; after the first it stays on the device, where it may."""
+
+    stream: Stream
+    bank: Bank
+    head: Head | None
+    n_classes: int | None
+    held: list[tuple[int, dict[str, Tensor]]] = field(default_factory=list)
+    versions: list[int] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self.versions != self._versions():  # someone wrote into a batch: whoever follows gets the rows anew
+            self.held, self.versions = [], []
+        tensors: Iterable[tuple[int, dict[str, Tensor]]] = self.held or self._streamed()
+        return self.stream.dressed(tensors, self.bank, self.head, self.n_classes)
+
+    def _streamed(self) -> Iterator[tuple[int, dict[str, Tensor]]]:
+        keep, kept = self.stream.may_stay(self.bank), []
+        for start, tensors in self.stream.tensors(self.bank):
+            if keep:
+                kept.append((start, tensors))
+            yield start, tensors
+        self.held, self.versions = kept, [0] * sum(len(tensors) for _, tensors in kept)
+
+    def _versions(self) -> list[int]:
+        return [tensor._version for _, tensors in self.held for tensor in tensors.values()]
+
+
+def _numbers_per_row(bank: Bank) -> int:
+    """How many numbers the tensors of one row hold, `members` and `local_features` included."""
+    unusual = bank.inputs - USUAL
+    further = next(bank.batches(1, unusual))[1] if unusual and bank.n else {}
+    return 1 + (bank.n_features or 0) + (bank.n_classes or 0) + sum(tensor.numel() for tensor in further.values())
 
 
 def choose_device(wanted: str) -> torch.device:

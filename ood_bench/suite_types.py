@@ -14,6 +14,7 @@ from ood_bench.naming import NAME, unknown
 FprOrientation = Literal["id_positive", "ood_positive"]
 ORIENTATIONS: tuple[FprOrientation, ...] = ("id_positive", "ood_positive")
 ROLES = ("fit", "val", "test")
+VAL_OOD = "val_ood"  # OOD sets to choose hyper-parameters on, beside the ID validation set; never part of a result
 # words that other files give a meaning of their own: a set named `mean` would look like an average in a leaderboard
 _RESERVED_SETS = frozenset({"mean"})
 
@@ -79,6 +80,7 @@ class Suite:
     fit: str | None = None
     val: str | None = None
     test: str | None = None
+    val_ood: tuple[str, ...] = ()
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
     shifted: dict[str, tuple[str, ...]] = field(default_factory=dict)
     published: tuple[Published, ...] = ()
@@ -86,15 +88,19 @@ class Suite:
 
     @property
     def members(self) -> tuple[tuple[str, str], ...]:
-        """Every (role, set) in a fixed order: fit, val, test, the groups, the shifted families."""
+        """Every (role, set) in a fixed order: fit, val, test, OOD validation, the groups, the shifted families."""
         single = ((role, getattr(self, role)) for role in ROLES)
         several = (
-            (role, name) for table in (self.groups, self.shifted) for role, names in table.items() for name in names
+            (role, name) for table in ({VAL_OOD: self.val_ood}, self.groups, self.shifted) for role, names in table.items() for name in names
         )
         return (*((role, name) for role, name in single if name is not None), *several)
 
+    def is_ood(self, role: str) -> bool:
+        """Whether sets in this role are out of distribution, so that their labels are no ID classes."""
+        return role == VAL_OOD or role in self.groups
+
     def role_of(self, set_name: str) -> str:
-        """`fit`, `val`, `test`, the group or the shifted family that the set belongs to in this suite."""
+        """`fit`, `val`, `test`, `val_ood`, the group or the shifted family that the set belongs to in this suite."""
         for role, name in self.members:
             if name == set_name:
                 return role

@@ -17,6 +17,7 @@ from ood_bench.shipped import files_by_stem, shipped_files
 from ood_bench.suite_types import (
     ORIENTATIONS,
     ROLES,
+    VAL_OOD,
     Download,
     FprOrientation,
     Published,
@@ -44,8 +45,10 @@ __all__ = [
 
 SCHEMA = 1
 
-_SET_KEYS = ("title", "count", "list_sha256", "licence", "source", "list_file", "selection", "seed")
-_SET_KEYS += ("images", "list_at", "classes", "per_class", "by_hand", "downloads")
+_SET_KEYS = (
+    *("title", "count", "list_sha256", "licence", "source", "list_file", "selection", "seed"),
+    *("images", "list_at", "classes", "per_class", "by_hand", "downloads"),
+)
 _DOWNLOAD_KEYS = ("url", "into", "sha256", "bytes")
 _SUITE_KEYS = ("name", "title", "paper", "protocol", "fpr", "label_space", "models")
 _SUITE_TABLES = ("roles", "groups", "shifted", "sets", "published")
@@ -79,7 +82,7 @@ def list_suites(home: Home) -> list[Suite]:
 def parse_suite(file: Path, home: Home, origin: Literal["shipped", "home"] = "home") -> Suite:
     """The suite in a TOML file, checked whole. Sets are looked up in the file, in the home, among the shipped."""
     top = read_toml(file, (*_SUITE_KEYS, *_SUITE_TABLES), "suite file", SCHEMA)
-    roles, groups, shifted = top.table("roles", ROLES), top.table("groups", None), top.table("shifted", None)
+    roles, groups, shifted = top.table("roles", (*ROLES, VAL_OOD)), top.table("groups", None), top.table("shifted", None)
     name = top.text("name")
     suite = Suite(
         name=name,
@@ -94,6 +97,7 @@ def parse_suite(file: Path, home: Home, origin: Literal["shipped", "home"] = "ho
         fit=roles.optional_text("fit"),
         val=roles.optional_text("val"),
         test=roles.optional_text("test"),
+        val_ood=roles.texts(VAL_OOD),
         groups={group: groups.texts(group) for group in groups.names()},
         shifted={family: shifted.texts(family) for family in shifted.names()},
         published=tuple(_published(table) for table in top.tables("published", _PUBLISHED_KEYS)),
@@ -136,7 +140,7 @@ def suite_toml(suite: Suite) -> str:
     """The suite as TOML; equal suites give equal text, wherever they were read from."""
     document = {"schema": SCHEMA, **{key: getattr(suite, key) for key in _SUITE_KEYS}}
     document |= {
-        "roles": without_empty({role: getattr(suite, role) for role in ROLES}),
+        "roles": without_empty({role: getattr(suite, role) for role in (*ROLES, VAL_OOD)}),
         "groups": dict(suite.groups),
         "shifted": dict(suite.shifted),
         "sets": {

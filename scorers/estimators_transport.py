@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 from ood_bench.batch import Batch
 from ood_bench.errors import CannotScore
 from ood_bench.parameters import Range
-from ood_bench.reductions import Fit, Mean, Sample
+from ood_bench.reductions import Fit, Mean, Sample, Split
 from ood_bench.registry import estimator
 from ood_bench.scorers.estimators_confidence import correct
 from ood_bench.scorers.tempscale import best_temperature
@@ -66,17 +66,40 @@ def transport(p: Float[np.ndarray, "n K"], marginal: Float[np.ndarray, " K"]) ->
 
 
 @dataclass(frozen=True)
-class FittedCOT:
+class Plan:
+    """Probabilities of `rows` drawn rows, and the best plan between them and classes of mass `marginal`.
+
+    A question, so that all estimators which ask for one plan share it.
+    """
+
     of: Probabilities
-    marginal: Float[Tensor, " K"]
+    marginal: tuple[float, ...]
     rows: int
     seed: int
+    split: Split = "target"
+
+    @property
+    def sample(self) -> Sample:
+        return Sample(self.rows, self.seed, of=self.of, split=self.split)
+
+    def add(self, partial: tuple[Tensor, Tensor] | None, batch: Batch) -> tuple[Tensor, Tensor]:
+        return self.sample.add(partial, batch)
+
+    def merge(self, a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        return self.sample.merge(a, b)
+
+    def result(self, partial: tuple[Tensor, Tensor]) -> tuple[Float[np.ndarray, "n K"], Float[np.ndarray, "n K"]]:
+        p = self.sample.result(partial).cpu().numpy()
+        return p, transport(p, np.array(self.marginal))
+
+
+@dataclass(frozen=True)
+class FittedCOT:
+    plan: Plan
 
     def estimate(self) -> Fit:
-        p = (yield Sample(self.rows, self.seed, of=self.of, split="target")).cpu().numpy()
-        plan = transport(p, self.marginal.cpu().numpy())
-        learned = {"temperature": self.of.temperature, "rows": len(p)}
-        return float((plan * p).sum()), learned
+        p, plan = yield self.plan
+        return float((plan * p).sum()), {"temperature": self.plan.of.temperature, "rows": len(p)}
 
 
 @estimator("cot", paper=PAPER, needs=LEARNS)
@@ -94,7 +117,7 @@ class COT:
     def fit(self) -> Fit:
         of = Probabilities((yield from best_temperature()))
         marginal = yield Mean(one_hot_labels, split="val")
-        return FittedCOT(of, marginal, self.rows, self.seed)
+        return FittedCOT(Plan(of, tuple(marginal.tolist()), self.rows, self.seed))
 
 
 Score = Literal["mc", "ne"]
@@ -106,7 +129,8 @@ def confidence_of(p: Float[np.ndarray, "n K"], score: Score) -> Float[np.ndarray
         return -2 * (1 - p)
     half = p / 2
     plain = _xlogx(half)
-    return plain.sum(axis=1, keepdims=True) - plain + _xlogx(half + 0.5)
+    entropy: np.ndarray = plain.sum(axis=1, keepdims=True) - plain + _xlogx(half + 0.5)
+    return entropy
 
 
 def _xlogx(values: Float[np.ndarray, "n K"]) -> Float[np.ndarray, "n K"]:
@@ -139,31 +163,22 @@ class COTT:
 
     def fit(self) -> Fit:
         of = Probabilities((yield from best_temperature()))
-        p, marginal, accuracy = yield (
-            Sample(self.rows, self.seed, of=of, split="val"),
-            Mean(one_hot_labels, split="val"),
-            Mean(correct, split="val"),
-        )
-        source = p.cpu().numpy()
-        plan = transport(source, marginal.cpu().numpy())
+        marginal, accuracy = yield Mean(one_hot_labels, split="val"), Mean(correct, split="val")
+        target = Plan(of, tuple(marginal.tolist()), self.rows, self.seed)
+        source, plan = yield replace(target, split="val")
         used = plan > 0
         scores = confidence_of(source, self.score)[used]
-        threshold = threshold_of_mass(scores, plan[used], 1 - float(accuracy))
-        return FittedCOTT(of, marginal, self.score, threshold, self.rows, self.seed)
+        return FittedCOTT(target, self.score, threshold_of_mass(scores, plan[used], 1 - float(accuracy)))
 
 
 @dataclass(frozen=True)
 class FittedCOTT:
-    of: Probabilities
-    marginal: Float[Tensor, " K"]
+    plan: Plan
     score: Score
     threshold: float
-    rows: int
-    seed: int
 
     def estimate(self) -> Fit:
-        p = (yield Sample(self.rows, self.seed, of=self.of, split="target")).cpu().numpy()
-        plan = transport(p, self.marginal.cpu().numpy())
+        p, plan = yield self.plan
         reached = confidence_of(p, self.score) >= self.threshold
-        learned = {"temperature": self.of.temperature, "threshold": self.threshold, "rows": len(p)}
+        learned = {"temperature": self.plan.of.temperature, "threshold": self.threshold, "rows": len(p)}
         return float(plan[reached].sum()), learned

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -13,7 +14,7 @@ from ood_bench.scorers.mahalanobis import NEEDS
 from torch import Tensor
 
 from ood_bench.batch import Batch
-from ood_bench.columns import Column, features
+from ood_bench.columns import Column, features, labels
 from ood_bench.errors import CannotScore
 from ood_bench.parameters import Range
 from ood_bench.reductions import Fit, Split
@@ -88,6 +89,7 @@ class Gaussians:
     whiteners: Float[Tensor, "G d d"]
     centres: Float[Tensor, "G d"]
     log_normalisers: Float[Tensor, " G"]
+    log_shares: Float[Tensor, " G"]  # log of each group's share of the rows
 
     @classmethod
     def of(cls, moments: GroupMomentsResult, jitter: float, name: str) -> Gaussians:
@@ -108,23 +110,32 @@ class Gaussians:
         whiteners = torch.linalg.solve_triangular(lower, identity, upper=False).mT.contiguous()
         origin = (counts @ means) / counts.sum()
         centres = torch.einsum("gd,gde->ge", means - origin, whiteners)
-        return cls(origin, whiteners, centres, -diagonals.log().sum(dim=1) - d / 2 * math.log(2 * math.pi))
+        log_normalisers = -diagonals.log().sum(dim=1) - d / 2 * math.log(2 * math.pi)
+        return cls(origin, whiteners, centres, log_normalisers, (counts / counts.sum()).log())
 
-    def largest(self, batch_rows: Float[Tensor, "n d"], *, density: bool) -> Float[Tensor, " n"]:
-        """max_g of log N(x; g), or of minus the squared distance from g; a few groups per product."""
-        rows = batch_rows - self.origin.to(batch_rows)
+    def largest(self, rows: Float[Tensor, "n d"], *, density: bool) -> Float[Tensor, " n"]:
+        """max_g of log N(x; g), or of minus the squared distance from g."""
+        parts = (part.amax(dim=1) for part in self._parts(rows, self.log_normalisers if density else None))
+        return functools.reduce(torch.maximum, parts)
+
+    def mixture(self, rows: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+        """log sum_g share_g N(x; g)."""
+        parts = (part.logsumexp(dim=1) for part in self._parts(rows, self.log_normalisers + self.log_shares))
+        return functools.reduce(torch.logaddexp, parts)
+
+    def _parts(
+        self, rows: Float[Tensor, "n d"], log_factors: Float[Tensor, " G"] | None
+    ) -> Iterator[Float[Tensor, "n g"]]:
+        """-|.|^2 / 2 + log factor for a few groups at a time; without factors -|.|^2."""
+        rows = rows - self.origin.to(rows)
         together = max(1, 4096 // rows.shape[1])
-        best: Tensor | None = None
         for at in range(0, len(self.centres), together):
             whiteners, centres = (part[at : at + together].to(rows) for part in (self.whiteners, self.centres))
             wide = torch.addmm(-centres.flatten(), rows, whiteners.permute(1, 0, 2).flatten(1))
             value = -wide.view(-1, *centres.shape).square_().sum(dim=2)
-            if density:
-                value = value.mul_(0.5).add_(self.log_normalisers[at : at + together].to(rows))
-            value = value.amax(dim=1)
-            best = value if best is None else torch.maximum(best, value)
-        assert best is not None  # there is a group, since some row has a label
-        return best
+            if log_factors is not None:
+                value = value.mul_(0.5).add_(log_factors[at : at + together].to(rows))
+            yield value
 
 
 def check_size(groups: int, d: int, name: str) -> None:
@@ -136,11 +147,6 @@ def check_size(groups: int, d: int, name: str) -> None:
         )
 
 
-def labels(batch: Batch) -> Int[Tensor, " n"]:
-    """Class numbers; -1 = none."""
-    return batch.labels
-
-
 @scorer(
     "gmm", paper="Lee et al., NeurIPS 2018; full covariances: Mueller & Hein, ICML 2025, arXiv:2505.18032", needs=NEEDS
 )
@@ -148,6 +154,7 @@ def labels(batch: Batch) -> Int[Tensor, " n"]:
 class GMM:
     """max_c log N(h; mu_c, S_c), each class with its own full covariance over its n_c rows.
 
+    `density=mixture`: log sum_c (n_c / n) N(h; mu_c, S_c), the likelihood of the mixture, as pytorch-ood.
     A class with n_c <= d rows has no inverse: its scatter is filled up to d + 1 rows with the covariance pooled over the
     classes. `jitter` times the mean variance is added to every diagonal; Mueller & Hein add the smallest of 0, 1e-15,
     ..., 0.1 with which a Cholesky factor exists, which hangs on rounding, and divide by n_c - 1. Memory is K d^2: above
@@ -155,6 +162,7 @@ class GMM:
     """
 
     jitter: Annotated[float, Range(0)] = 1e-6
+    density: Literal["best", "mixture"] = "best"
 
     def resolve(self, info: Info) -> GMM:
         check_size(info.classes, info.dim, "gmm")
@@ -162,15 +170,22 @@ class GMM:
 
     def fit(self, info: Info) -> Fit:
         moments = yield GroupMoments(labels, info.classes)
-        return FittedGMM(Gaussians.of(moments, self.jitter, "gmm"), int((moments.counts <= info.dim).sum()))
+        return FittedGMM(
+            Gaussians.of(moments, self.jitter, "gmm"),
+            self.density == "mixture",
+            int((moments.counts <= info.dim).sum()),
+        )
 
 
 @dataclass(frozen=True)
 class FittedGMM:
     gaussians: Gaussians
+    mixture: bool
     filled_up: int
 
     def score(self, batch: Batch) -> Float[Tensor, " n"]:
+        if self.mixture:
+            return self.gaussians.mixture(batch.features)
         return self.gaussians.largest(batch.features, density=True)
 
     def learned(self) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -17,40 +17,51 @@ from ood_bench.reductions import ClassMeans, Fit, Split
 from ood_bench.registry import scorer
 from ood_bench.types import FIT, FIT_LABELS, LOGITS, Info
 
+Rows = Literal["correct", "label"]
 STEPS = 80  # halvings of a bracket that spans eight powers of ten: past float64's last digit
 
 
 @dataclass(frozen=True, eq=False)
 class Distance:
-    """Euclidean distance of a row's logits to the mean of the class `to` (n,)."""
+    """`euclid` times the Euclidean distance of a row's logits to the mean of the class `to` (n,), plus (1 - `euclid`)
+    times one minus their cosine; zero logits have cosine 0."""
 
     means: Float[Tensor, "K K"]
+    euclid: float
 
     def __call__(self, batch: Batch, to: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
-        length: Tensor = torch.linalg.vector_norm(batch.logits - self.means.to(batch.logits)[to], dim=1)
-        return length
+        logits, means = batch.logits, self.means.to(batch.logits)[to]
+        distance: Tensor = torch.linalg.vector_norm(logits - means, dim=1)
+        if self.euclid == 1:
+            return distance
+        tiny = torch.finfo(logits.dtype).tiny
+        lengths = torch.linalg.vector_norm(logits, dim=1) * torch.linalg.vector_norm(means, dim=1)
+        cosine = (logits * means).sum(dim=1) / lengths.clamp_min(tiny)
+        return self.euclid * distance + (1 - self.euclid) * (1 - cosine)
 
 
 @dataclass(frozen=True)
-class FarthestCorrect:
-    """Per class, the `n` largest distances to its mean among its correctly classified rows, falling; -inf where fewer."""
+class Farthest:
+    """Per class, the `n` largest distances to its mean among its (correctly classified) rows, falling; -inf where fewer."""
 
     n: int
     distance: Distance
+    rows: Rows
     split: Split = "fit"
 
     def add(self, partial: Tensor | None, batch: Batch) -> Float[Tensor, "K m"]:
-        rows = batch.double
-        right = rows.labels == batch.predicted
-        values, classes = self.distance(rows, batch.predicted)[right], batch.predicted[right]
+        double, labels = batch.double, batch.labels
+        kept = labels >= 0 if self.rows == "label" else labels == batch.predicted
+        classes = labels[kept]
+        values = self.distance(double, labels.clamp_min(0))[kept]
         order = values.argsort(descending=True)
         order = order[classes[order].argsort(stable=True)]  # by class, the farthest first
         values, classes = values[order], classes[order]
         counts = torch.bincount(classes, minlength=batch.n_classes)
         place = torch.arange(len(classes), device=classes.device) - (counts.cumsum(0) - counts)[classes]
-        kept = place < self.n
+        first = place < self.n
         farthest = torch.full((batch.n_classes, self.n), -torch.inf, dtype=values.dtype, device=values.device)
-        farthest[classes[kept], place[kept]] = values[kept]
+        farthest[classes[first], place[first]] = values[first]
         return farthest if partial is None else self.merge(partial, farthest)
 
     def merge(self, a: Tensor, b: Tensor) -> Float[Tensor, "K m"]:
@@ -117,22 +128,26 @@ class OpenMax:
     and P is its softmax probability. alpha = 3, tail = 20 and the Euclidean distance as OpenOOD (the authors: 10, 20 and
     Euclidean / 200 + cosine). The Weibull law is our own maximum likelihood of what libMR fits, moved by `translate` =
     10000 as in the authors' copy of it (newer copies move by 1, and then the law is 0 below the tail's smallest).
-    A class without a correct row is not revised. As in the paper, negative logits count against the unknown class.
+    `euclid_weight` below 1 mixes in the cosine distance and `rows=label` takes the wrongly classified rows of a class
+    too, as pytorch-ood. A class without a correct row is not revised. As in the paper, negative logits count against the unknown class.
     """
 
     alpha: Annotated[int, Range(1)] = 3
     tail: Annotated[int, Range(2)] = 20
     translate: Annotated[float, Range(0, above=True)] = 10000.0
+    euclid_weight: Annotated[float, Range(0, 1)] = 1.0
+    rows: Rows = "correct"
 
     def resolve(self, info: Info) -> OpenMax:
         return replace(self, alpha=min(self.alpha, info.classes))
 
     def fit(self) -> Fit:
-        classes = yield ClassMeans(by="correct", of=logits)
-        distance = Distance(classes.means.nan_to_num(0.0))
-        farthest = yield FarthestCorrect(self.tail, distance)
+        classes = yield ClassMeans(by=self.rows, of=logits)
+        distance = Distance(classes.means.nan_to_num(0.0), self.euclid_weight)
+        farthest = yield Farthest(self.tail, distance, self.rows)
         if not bool(farthest[:, 1:].isfinite().any()):
-            raise CannotScore("openmax needs a class with two correctly classified fit rows at least, got none")
+            which = "correctly classified" if self.rows == "correct" else "labelled"
+            raise CannotScore(f"openmax needs a class with two {which} fit rows at least, got none")
         return FittedOpenMax(self.alpha, distance, Tails.fitted_to(farthest, self.translate))
 
 

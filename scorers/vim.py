@@ -19,6 +19,9 @@ from ood_bench.types import FEATURES, FIT, HEAD, LOGITS, Head, Info
 
 PAPER = "Wang et al., CVPR 2022, arXiv:2203.10807"
 Dim = Annotated[int, Range(1)] | None
+# A residual shorter than this share of the features' own length is what float32, in which banks are stored, rounds off
+# (2^-24 of each entry); its scale alpha would blow that noise up to the size of the logits.
+ROUNDING = 1e-6
 
 
 def principal_dim(dim: int | None, d: int, name: str) -> int:
@@ -88,12 +91,12 @@ class ViM:
 
     def fit(self, head: Head) -> Fit:
         moments, top = yield Moments(), Mean(max_logit)
-        _, vectors = moments.spectrum(head.origin)
+        values, vectors = moments.spectrum(head.origin)
         norm = ResidualNorm(head.origin, vectors[:, : vectors.shape[1] - (self.dim or 0)])
         length = yield Mean(norm)
-        if not length > 0:
+        if not length > ROUNDING * values.clamp_min(0).sum().sqrt():  # the root mean square of |h - origin|
             raise CannotScore(
-                f"vim: the fit features have no component outside {self.dim} dimensions; ask for a smaller dim"
+                f"vim: the fit features have no component outside {self.dim} dimensions (beyond rounding); ask for a smaller dim"
             )
         return FittedViM(norm, top / length)
 

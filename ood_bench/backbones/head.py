@@ -33,24 +33,20 @@ class Cut:
 
 
 @torch.no_grad()
-def find_cut(model: nn.Module, images: Tensor, n_classes: int | None = None) -> Cut:
+def find_cut(model: nn.Module, images: Tensor) -> Cut:
     """The cut whose features and head give the logits of `images`, or the nearest to it and why it cannot be used.
 
     Tried in this order: all hooked layers together (a network with two heads averages them), then each alone, the last
-    first. `n_classes` is the number of columns of the logits unless given.
+    first.
     """
-    logits = logits_of(model(images))
-    k = logits.shape[1] if n_classes is None else n_classes
-    layers = {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | nn.Conv2d) and _outputs(module) == k
+    layers: dict[str, Layer] = {
+        name: module for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)
     }
     with recorded(layers) as inputs:
         logits = logits_of(model(images))
-    names = [
-        name for name in inputs if inputs[name] is not None and len(pooled(layers[name], inputs[name])) == len(logits)
-    ]
+    k = logits.shape[1]
+    layers = {name: layer for name, layer in layers.items() if _outputs(layer) == k and name in inputs}
+    names = [name for name in inputs if name in layers and len(pooled(layers[name], inputs[name])) == len(logits)]
     largest = float(logits.abs().max())
     choices = [tuple(names), *((name,) for name in reversed(names) if len(names) > 1)] if names else []
     cuts = []

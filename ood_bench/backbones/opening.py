@@ -16,7 +16,7 @@ from ood_bench.backbones.backbone import RANDOM, Backbone, randomise
 from ood_bench.backbones.presets import Preset, presets
 from ood_bench.backbones.scripted import open_program
 from ood_bench.backbones.small import make_small
-from ood_bench.backbones.transform import Transform
+from ood_bench.backbones.transform import Interpolation, Transform
 from ood_bench.backbones.weights import check_file, load_into, weights_sha256
 from ood_bench.backbones.zeroshot import ImageTower, ZeroShot, imagenet_names, prompts_in_words, text_features
 from ood_bench.canonical import sha256_of_file
@@ -249,7 +249,8 @@ def _of_timm(config: dict[str, Any]) -> Transform:
     side = config["input_size"][-1]
     resize_to = math.floor(side / config["crop_pct"])
     squash = config["crop_mode"] == "squash"
-    interpolation = config["interpolation"] if config["interpolation"] in ("bilinear", "nearest") else "bicubic"
+    given = config["interpolation"]
+    interpolation: Interpolation = given if given in ("bilinear", "nearest") else "bicubic"
     return Transform(
         "squash" if squash else "shorter", resize_to, side, tuple(config["mean"]), tuple(config["std"]), interpolation
     )

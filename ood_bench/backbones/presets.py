@@ -14,8 +14,11 @@ FILE = Path(__file__).with_name("presets.toml")
 SCHEMA = 1
 LOADERS = ("timm", "torchvision", "open_clip", "openood", "mnist-oe")
 
-_KEYS = ("title", "loader", "architecture", "pretrained", "url", "file", "sha256", "by_hand", "licence", "label_space")
-_KEYS += ("classes", "transform", "accuracy", "accuracy_on", "accuracy_source", "prompt", "probe", "seeds")
+_TEXTS = (
+    *("pretrained", "url", "file", "by_hand", "licence", "label_space"),
+    *("accuracy", "accuracy_on", "accuracy_source", "prompt"),
+)
+_KEYS = ("title", "loader", "architecture", "sha256", "classes", "transform", "probe", "seeds", *_TEXTS)
 _TRANSFORM_KEYS = ("resize", "resize_to", "crop", "mean", "std", "interpolation", "channels")
 
 
@@ -73,11 +76,7 @@ def _preset(name: str, table: Table) -> Preset:
         classes=table.count("classes", minimum=2),
         probe=table.text("probe", "no") == "yes",
         seeds=table.count("seeds", minimum=1),
-        **{
-            key: table.text(key, "")
-            for key in ("pretrained", "url", "file", "by_hand", "licence", "label_space")
-            + ("accuracy", "accuracy_on", "accuracy_source", "prompt")
-        },
+        **{key: table.text(key, "") for key in _TEXTS},
     )
 
 

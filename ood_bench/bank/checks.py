@@ -39,13 +39,16 @@ def accept_rows(
     """The rows as tensors with int64 labels, or the error that says what is wrong with which row.
 
     `bank` names the bank in errors; `dtype` is the storage that floats must survive; a row is named by its place in
-    the list, so `first_row` is where these rows start.
+    the list, so `first_row` is where these rows start. Where `members` come without logits, the logits are the mean over
+    the members (in float64, rounded to their dtype), unless features and head give them.
     """
     tensors = {name: _tensor(array) for name, array in given.items() if array is not None}
     for name in tensors.keys() - set(ROW_TENSORS):
         raise unknown(f"tensor of a bank ({bank})", name, ROW_TENSORS)
-    if not tensors.keys() & {"features", "logits"}:
-        raise RequestError(f"{bank}: a bank needs `features` (n, d) or `logits` (n, K); got {sorted(tensors)}")
+    if not tensors.keys() & {"features", "logits", "members"}:
+        raise RequestError(
+            f"{bank}: a bank needs `features` (n, d), `logits` (n, K) or `members` (n, M, K); got {sorted(tensors)}"
+        )
     _check_ids(bank, ids, first_row)
     for name, tensor in tensors.items():
         _check_shape(bank, name, tensor, len(ids))
@@ -55,6 +58,8 @@ def accept_rows(
         _check_labels(bank, tensors["labels"], ids, n_classes, first_row)
     for name in tensors.keys() - INTEGER_TENSORS:
         _check_finite(bank, name, tensors[name], ids, dtype, first_row)
+    if "logits" not in tensors and "members" in tensors and (head is None or "features" not in tensors):
+        tensors["logits"] = _mean_of(tensors["members"])
     return tensors
 
 
@@ -105,6 +110,12 @@ def _check_ids(bank: str, ids: Sequence[str], first_row: int) -> None:
             )
 
 
+def _mean_of(members: Tensor) -> Tensor:
+    """The mean over the members, a few rows at a time so that float64 takes little memory."""
+    step = max(1, _CHUNK_ELEMENTS // members[:1].numel())
+    return torch.cat([part.double().mean(dim=1).to(members.dtype) for part in members.split(step)])
+
+
 def _encodable(identifier: str) -> bool:
     try:
         identifier.encode()
@@ -153,7 +164,7 @@ def _check_widths(bank: str, tensors: Mapping[str, Tensor], head: Head | None) -
             f"{bank}: `members` has K = {members.shape[2]} columns and the logits have K = {n_classes}; "
             "export both for the same classes"
         )
-    return n_classes
+    return members.shape[2] if n_classes is None and members is not None else n_classes
 
 
 def _settle_labels(bank: str, tensors: dict[str, Tensor], kind: KindOfLabels, n: int) -> None:

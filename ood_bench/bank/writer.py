@@ -39,7 +39,8 @@ class BankWriter:
     Where the bank was cut off before, `rows_done` rows are on disk already and the caller starts after them.
     Where the bank exists, nothing is written: `finish` returns it if the content is the same and refuses otherwise,
     unless `replace` is set. `source` says what the rows are made from; a cut-off bank made from something else is
-    not gone on with. `keep_logits=False` leaves out logits that follow from features and head.
+    not gone on with. `keep_logits=False` leaves out logits that follow from features and head. Members without logits
+    are stored with their mean as logits.
     """
 
     def __init__(

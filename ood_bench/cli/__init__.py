@@ -17,6 +17,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "extract": ("ood_bench.cli.extract:extract", "Run a backbone over images and keep what it says as banks."),
     "datasets": ("ood_bench.cli.datasets:datasets", "Say which images are there, fetch and list those that are not."),
     "import": ("ood_bench.cli.importing:import_", "Turn tensors that you already have into banks and a suite."),
+    "import-options": (
+        "ood_bench.cli.importing_options:import_options_",
+        "Turn a language model's option log-likelihoods into banks and a suite.",
+    ),
     "list": ("ood_bench.cli.listing:list_", "List scorers, estimators, models, suites, sets, banks or runs."),
     "table": ("ood_bench.cli.table:table", "Render stored results as text, Markdown, LaTeX, CSV or HTML."),
     "import-scores": (
@@ -25,6 +29,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "compare": ("ood_bench.cli.compare:compare", "Test stored scorers against each other, and rank them."),
     "leaderboard": ("ood_bench.cli.leaderboard:leaderboard", "Publish results as CSV with their records."),
+    "scores": ("ood_bench.cli.scores:scores", "Show single samples: ids, classes and scores, the worst first."),
+    "recommend": ("ood_bench.cli.recommend:recommend", "Say which scorer suits a backbone, by stored results."),
+    "cite": ("ood_bench.cli.cite:cite", "Print BibTeX for what was run."),
+    "query": ("ood_bench.cli.query:query", "Answer SQL over stored rows, records and runs (needs DuckDB)."),
+    "recompute": ("ood_bench.cli.query:recompute", "Derive every metric and interval anew from stored scores."),
+    "store": ("ood_bench.cli.store:store", "Merge, check and tidy the store of records."),
     "check-scorer": ("ood_bench.cli.check_scorer:check_scorer", "Run the contract suite on your own scorer file."),
     "bank": ("ood_bench.cli.bank:bank", "Verify or remove a bank."),
     "doctor": (

@@ -65,7 +65,7 @@ def compare(
         seed=seed,
         complete=ALL in scorers,
     )
-    if svg is not None and found.ranks is not None:
+    if svg is not None:
         write_bytes(svg, as_svg(found.ranks).encode())
     if as_json:
         print_json(document(found))
@@ -85,7 +85,7 @@ def document(found: Comparison) -> dict[str, object]:
         "tallies": [
             dict(zip(("first", "second", "wins", "ties", "losses"), tally, strict=True)) for tally in found.tallies
         ],
-        "ranks": asdict(found.ranks) if found.ranks is not None else None,
+        "ranks": asdict(found.ranks),
         "worst": [{**asdict(one), "checkpoint": str(one.checkpoint)} for one in found.worst],
         "left_out": list(found.left_out),
     }
@@ -102,8 +102,7 @@ def _print(found: Comparison) -> None:
             f"\nIntervals of {100 * found.level:g} % are of the difference first - second; "
             "won and lost: p after Holm's correction over all sets and checkpoints of the pair."
         )
-    if found.ranks is not None:
-        click.echo("\n" + as_text(found.ranks))
+    click.echo("\n" + as_text(found.ranks))
     click.echo()
     worst = [
         {"scorer": one.name, "mean": _percent(one.mean), "worst backbone": f"{one.checkpoint} {_percent(one.value)}"}

@@ -34,6 +34,7 @@ def _sets(flag: str, help_: str) -> Callable[[Callable[..., Any]], Callable[...,
 @click.option("--val-from-fit", type=float, metavar="SHARE", help="Take this share of the fit rows as validation set.")
 @_sets("near", "Near-OOD sets.")
 @_sets("far", "Far-OOD sets.")
+@_sets("val-ood", "OOD sets to choose hyper-parameters on (see tune); never part of a result.")
 @_sets("shifted", "Covariate-shifted ID sets.")
 @click.option("--roles", "roles_toml", type=click.Path(path_type=Path), metavar="FILE", help="Roles as TOML instead.")
 @click.option(
@@ -58,6 +59,7 @@ def import_(
     val_from_fit: float | None,
     near: tuple[str, ...],
     far: tuple[str, ...],
+    val_ood: tuple[str, ...],
     shifted: tuple[str, ...],
     roles_toml: Path | None,
     head: Path | None,
@@ -86,6 +88,7 @@ def import_(
         val_from_fit=val_from_fit,
         near=near,
         far=far,
+        val_ood=val_ood,
         shifted=shifted,
         roles_toml=roles_toml,
         head=head,

@@ -8,6 +8,7 @@ import click
 
 from ood_bench.cli.options import JSON
 from ood_bench.cli.tables import show
+from ood_bench.not_cacheable import BRING, NOT_CACHEABLE
 from ood_bench.registry import ESTIMATORS, SCORERS, Entry, load_all, load_plugin
 
 PLUGIN = click.option(
@@ -23,14 +24,24 @@ COLUMNS = ("name", "kind", "family", "needs", "params", "paper")
 
 @click.command()
 @PLUGIN
+@click.option("--all", "with_absent", is_flag=True, help="Also what a cache cannot answer, with the reason.")
 @JSON
-def scorers(plugins: tuple[Path, ...], as_json: bool) -> None:
+def scorers(plugins: tuple[Path, ...], with_absent: bool, as_json: bool) -> None:
     """Scorers and rectifiers: what each needs, its parameters with defaults, and where it comes from."""
     load_all()
     for plugin in plugins:
         load_plugin(plugin)
     entries = [SCORERS.entries[name] for name in SCORERS.names()]
-    show("scorers", [describe(entry, as_json) for entry in entries], COLUMNS, as_json=as_json)
+    rows = [describe(entry, as_json) for entry in entries]
+    if not with_absent:
+        show("scorers", rows, COLUMNS, as_json=as_json)
+        return
+    rows = [{**row, "status": "ready"} for row in rows]
+    rows += [
+        {"name": one.name, "paper": one.paper, "status": "not cacheable", "reason": f"{one.reason}; {BRING}"}
+        for one in NOT_CACHEABLE.values()
+    ]
+    show("scorers", rows, (*COLUMNS, "status", "reason"), as_json=as_json)
 
 
 @click.command()

@@ -8,6 +8,7 @@ from ood_bench.bank.catalog import find_banks, find_interrupted, size_in_bytes
 from ood_bench.cli.options import HOME, JSON
 from ood_bench.cli.tables import show
 from ood_bench.home import Home, find_home
+from ood_bench.store.records import Run
 from ood_bench.store.store import Store
 from ood_bench.suites import list_suites
 
@@ -123,10 +124,24 @@ def _banks(place: Home) -> list[dict[str, object]]:
 
 
 @click.command()
+@click.option("--suite", metavar="NAME", help="Only runs of this suite.")
+@click.option("--model", metavar="NAME", help="Only runs of this model.")
+@click.option("--scorer", metavar="NAME", help="Only runs that were asked for this scorer, by name or spec.")
+@click.option("--since", metavar="DATE", help="Only runs since then, such as 2026-01-31.")
+@click.option("--failed", is_flag=True, help="Only runs in which something failed.")
 @HOME
 @JSON
-def runs(home: str | None, as_json: bool) -> None:
+def runs(
+    suite: str | None,
+    model: str | None,
+    scorer: str | None,
+    since: str | None,
+    failed: bool,
+    home: str | None,
+    as_json: bool,
+) -> None:
     """Runs, the newest last."""
+    store = Store(find_home(home))
     items = [
         {
             "name": run.id,
@@ -137,6 +152,18 @@ def runs(home: str | None, as_json: bool) -> None:
             "skipped": len(run.skipped),
             "failed": len(run.failed),
         }
-        for run in Store(find_home(home)).runs()
+        for run in store.runs()
+        if suite in (None, run.suite)
+        and model in (None, run.model)
+        and (since is None or run.time >= since)
+        and (run.failed or not failed)
+        and (scorer is None or _concerns(store, run, scorer))
     ]
     show("runs", items, ("name", "time", "suite", "model", "scores", "skipped", "failed"), as_json=as_json)
+
+
+def _concerns(store: Store, run: Run, scorer: str) -> bool:
+    """Whether the run scored, skipped or failed at a scorer of that name or spec."""
+    named = {entry.scorer for entry in (*run.skipped, *run.failed)}
+    found = (store.get(key) for key in run.records)
+    return scorer in named or any(record is not None and scorer in (record.spec, record.key.scorer) for record in found)

@@ -50,6 +50,13 @@ from ood_bench.tasks.results import TaskResults
     help="Of the task accuracy: name[:param=value,...], e.g. mano:branch=softmax; repeat for several. [default: all]",
 )
 @click.option("--second", metavar="MODEL[@SEED]", help="The checkpoint that the estimator `agreement` compares with.")
+@click.option(
+    "--loadings",
+    type=(float, float),
+    multiple=True,
+    metavar="C W",
+    help="Of the task abstention: what a right answer gains and a wrong one loses; repeat. [default: 1 1]",
+)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option(
     "--memory", type=Bytes(), metavar="SIZE", help="How much to use, e.g. 2GiB. [default: half of what is free]"
@@ -68,6 +75,7 @@ def run(
     tasks: tuple[str, ...],
     estimators: tuple[str, ...],
     second: str | None,
+    loadings: tuple[tuple[float, float], ...],
     device: str,
     memory: int | None,
     recompute: bool,
@@ -93,6 +101,7 @@ def run(
             tasks=tasks,
             estimators=estimators or "all",
             second=second,
+            loadings=loadings or ((1.0, 1.0),),
             device=device,
             memory=memory,
             recompute=recompute,

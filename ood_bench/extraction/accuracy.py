@@ -35,8 +35,8 @@ class Accuracy:
             return None
         return (
             f"WARNING: ID accuracy on {self.set} is {100 * self.share:.2f} %, and {self.expected:.2f} % is printed "
-            f"({self.source}): {self.off:+.2f} points. A wrong transform, other weights or another order of the classes are "
-            "the usual causes; figures from these banks are not those of the paper until this is explained."
+            f"({self.source}): {self.off:+.2f} points. A wrong transform, other weights or another order of the classes "
+            "are the usual causes; figures from these banks are not those of the paper until this is explained."
         )
 
     def __str__(self) -> str:

@@ -153,7 +153,7 @@ def check_count(images: ImageList, count: int | None, list_sha256: str | None) -
     if images.missing:
         shown = ", ".join(images.missing[:_SHOWN]) + (", ..." if len(images.missing) > _SHOWN else "")
         raise RequestError(
-            f"set {images.name!r} should have {images.n} images, but {len(images.missing)} of them are not there ({shown}); "
+            f"set {images.name!r} should have {images.n} images, but {len(images.missing)} are not there ({shown}); "
             "see ood-bench datasets status, or call what there is a suite of your own with --as NAME"
         )
     if count is not None and images.n != count:
@@ -163,8 +163,8 @@ def check_count(images: ImageList, count: int | None, list_sha256: str | None) -
         )
     if list_sha256 is not None and images.sha256 != list_sha256:
         raise RequestError(
-            f"set {images.name!r} should be the list {list_sha256[:12]}, but the images found make {images.sha256[:12]}: as "
-            f"many, but others or under other names (the first is {images.ids[0]!r})"
+            f"set {images.name!r} should be the list {list_sha256[:12]}, but the images found make {images.sha256[:12]}: "
+            f"as many, but others or under other names (the first is {images.ids[0]!r})"
         )
 
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from multiprocessing.process import BaseProcess
+from multiprocessing.context import SpawnProcess
 from multiprocessing.synchronize import Semaphore
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ def computed_by_several(order: Order, units: Units, begin: int) -> Iterator[Batc
     count = len(order.options.hows)
     context = torch.multiprocessing.get_context("spawn")
     room = [context.Semaphore(AHEAD) for _ in range(count)]
-    processes: list[BaseProcess] = []
+    processes: list[SpawnProcess] = []
     order.folder.mkdir(parents=True, exist_ok=True)
     try:
         for rank in range(count):

@@ -39,7 +39,7 @@ class Wanted:
 
 
 def plan(suite: Suite, place: Place, wanted: Wanted) -> list[Planned]:
-    """Every set of the suite with its images, counted. Raises RequestError for the first set that is not as it should be."""
+    """Every set of the suite with its images, counted. Raises RequestError for the first that is not right."""
     if wanted.as_suite is not None:
         check_name_is_free(wanted.as_suite)
     elif wanted.limit is not None:
@@ -53,7 +53,7 @@ def plan(suite: Suite, place: Place, wanted: Wanted) -> list[Planned]:
             continue
         spec = suite.sets[name]
         images = own_images(name, wanted.own[name], place.data_root) if name in wanted.own else find_images(spec, place)
-        kind: Kind = "ood" if role in suite.groups else "id"
+        kind: Kind = "ood" if suite.is_ood(role) else "id"
         planned.append(Planned(role, kind, name, *_settled(spec, images, wanted)))
     return planned
 
@@ -116,7 +116,7 @@ def own_suite(
     shifted: tuple[str, ...],
 ) -> Suite:
     """A suite out of the command line alone, before its images are found."""
-    families = {one: (one,) for one in shifted}
+    families: dict[str, tuple[str, ...]] = {one: (one,) for one in shifted}
     named = [*(one for one in roles.values() if one), *(one for names in groups.values() for one in names), *shifted]
     for one in named:
         if one not in sets:

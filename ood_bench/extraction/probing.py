@@ -36,13 +36,13 @@ class Probe:
             for _, rows in bank.batches(self.rows, ("features", "labels")):
                 logits = functional.linear((rows["features"].double() - mean) / scale, weight, bias)
                 part = functional.cross_entropy(logits, rows["labels"], reduction="sum") / bank.n
-                part.backward()  # type: ignore[no-untyped-call]  # torch's own
+                part.backward()
                 total += float(part.detach())
             penalty = self.penalty * weight.square().sum()
-            penalty.backward()  # type: ignore[no-untyped-call]  # torch's own
+            penalty.backward()
             return total + float(penalty.detach())
 
-        solver.step(loss)  # type: ignore[arg-type]  # a float serves as well as a tensor
+        solver.step(loss)
         folded = weight.detach() / scale
         return Head(folded.float(), (bias.detach() - folded @ mean).float())
 

@@ -88,7 +88,7 @@ def _extract(
             ids += names or [f"{set_name}/{row}" for row in range(len(ids), len(ids) + len(images))]
     if runner is None:
         raise RequestError(f"set {set_name!r}: the loader gave no images; look whether its data set is empty")
-    tensors = {name: torch.cat(pieces) for name, pieces in parts.items()}
+    tensors: dict[str, Any] = {name: torch.cat(pieces) for name, pieces in parts.items()}
     if home is None:
         return MemoryBank.of(set_name, model=model_name, kind_of_labels=kind, head=head, ids=ids, **tensors)
     identity = Identity(

@@ -30,7 +30,7 @@ from ood_bench.suites import (
     write_suite,
 )
 
-_COMPARED = ("title", "paper", "protocol", "fpr", "label_space", "fit", "val", "test", "groups", "shifted", "sets")
+_COMPARED = ("title", "paper", "protocol", "fpr", "label_space", "fit", "val", "test", "val_ood", "groups", "shifted", "sets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,7 @@ def import_folder(
     val_from_fit: float | None = None,
     near: Sequence[str] = (),
     far: Sequence[str] = (),
+    val_ood: Sequence[str] = (),
     shifted: Sequence[str] = (),
     roles_toml: Path | None = None,
     head: Path | None = None,
@@ -94,7 +95,7 @@ def import_folder(
         raise RequestError("an import needs a model name, got an empty one; give it with --model")
     check_name_is_free(suite)
     layout = scan(directory)
-    roles = roles_from_flags(fit, val, test, near, far, shifted)
+    roles = roles_from_flags(fit, val, test, near, far, shifted, val_ood)
     if roles_toml is not None:
         if not roles.empty:
             raise RequestError(f"roles are given by flags and by {roles_toml}; give them in one of the two")
@@ -160,6 +161,8 @@ def _spec(rows: SetRows) -> SetSpec:
 def _facts(rows: SetRows) -> dict[str, int | None]:
     """What all sets of one model have in common."""
     widths = {name: rows.arrays[name].shape[1] for name in ("features", "logits") if name in rows.arrays}
+    if "logits" not in widths and "members" in rows.arrays:
+        widths["logits"] = rows.arrays["members"].shape[2]
     return {"features d": widths.get("features"), "logits K": widths.get("logits"), "abstain_index": rows.abstain_index}
 
 

@@ -11,7 +11,7 @@ from ood_bench.home import Home
 from ood_bench.importing.layout import Layout, Source
 from ood_bench.importing.roles import AUTOMATIC, Roles, families
 from ood_bench.importing.rows import Share
-from ood_bench.suite_types import FprOrientation, SetSpec, Suite
+from ood_bench.suite_types import VAL_OOD, FprOrientation, SetSpec, Suite
 from ood_bench.suites import suite_path
 
 SHIFTED = "shifted"
@@ -115,6 +115,7 @@ def make_suite(
         fit=single.get("fit"),
         val=single.get("val"),
         test=single.get("test"),
+        val_ood=tuple(groups.pop(VAL_OOD, ())),
         groups={group: tuple(names) for group, names in groups.items()},
         shifted=families(plain) | {family: tuple(names) for family, names in shifted.items()},
         sets={spec.name: spec for item in found for spec in item.specs},

@@ -11,7 +11,7 @@ from typing import cast
 
 from ood_bench.errors import RequestError
 from ood_bench.importing.layout import Layout
-from ood_bench.suite_types import ORIENTATIONS, ROLES
+from ood_bench.suite_types import ORIENTATIONS, ROLES, VAL_OOD
 from ood_bench.suites import FprOrientation
 from ood_bench.toml_tables import read_toml
 
@@ -24,7 +24,7 @@ class Roles:
     """References to sets of a folder by role, and what the suite says about itself."""
 
     single: Mapping[str, str] = field(default_factory=dict)  # fit, val, test
-    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # and val_ood, where it has sets
     shifted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     title: str = ""
     paper: str = ""
@@ -43,17 +43,18 @@ def roles_from_flags(
     near: Sequence[str],
     far: Sequence[str],
     shifted: Sequence[str],
+    val_ood: Sequence[str] = (),
 ) -> Roles:
     """The roles as the command line gives them."""
     single = {role: name for role, name in zip(ROLES, (fit, val, test), strict=True) if name is not None}
-    groups = {group: tuple(names) for group, names in (("near", near), ("far", far)) if names}
+    groups = {group: tuple(names) for group, names in ((VAL_OOD, val_ood), ("near", near), ("far", far)) if names}
     return Roles(single, groups, {AUTOMATIC: tuple(shifted)} if shifted else {})
 
 
 def roles_from_toml(path: Path) -> Roles:
-    """[roles] fit, val, test; [groups] lists; shifted = [...] or [shifted] with a list for each family."""
+    """[roles] fit, val, test, val_ood = [...]; [groups] lists; shifted = [...] or [shifted] with a list for each family."""
     top = read_toml(path, ("roles", "groups", "shifted", "title", "paper", "protocol", "fpr"), "roles file")
-    roles, groups = top.table("roles", ROLES), top.table("groups", None)
+    roles, groups = top.table("roles", (*ROLES, VAL_OOD)), top.table("groups", None)
     if isinstance(top.values.get("shifted"), list):
         shifted = {AUTOMATIC: top.texts("shifted")}
     else:
@@ -61,7 +62,8 @@ def roles_from_toml(path: Path) -> Roles:
         shifted = {family: families.texts(family) for family in families.names()}
     return Roles(
         {role: roles.text(role) for role in ROLES if role in roles},
-        {group: groups.texts(group) for group in groups.names()},
+        ({VAL_OOD: roles.texts(VAL_OOD)} if VAL_OOD in roles else {})
+        | {group: groups.texts(group) for group in groups.names()},
         shifted,
         top.text("title", ""),
         top.text("paper", ""),

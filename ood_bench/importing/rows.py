@@ -10,6 +10,8 @@ import numpy as np
 from ood_bench.errors import RequestError
 from ood_bench.importing.layout import CONSTANT_ARRAYS, ROW_ARRAYS, Source
 
+_SCORED = {"features", "logits", "members"}  # of which a set has one at least
+
 
 @dataclass(frozen=True, slots=True)
 class Share:
@@ -56,15 +58,16 @@ class SetRows:
 def read_sets(source: Source, share: Share | None = None) -> tuple[list[SetRows], tuple[str, ...]]:
     """The sets in a source, and the names of arrays left aside.
 
-    A source is one set, or one per severity where features and logits have a leading axis: `<name>-1`, `<name>-2`, ...
+    A source is one set, or one per severity where features, logits or members have a leading axis: `<name>-1`, `<name>-2`, ...
     With `share` it is two: the rows that stay, and `<name>-val`.
     """
     arrays, aside = source.read()
     where = f"set {source.name!r} ({source})"
-    if not arrays.keys() & {"features", "logits"}:
+    if not arrays.keys() & _SCORED:
         held = ", ".join(map(repr, (*arrays, *aside))) or "no arrays"
         raise RequestError(
-            f"{where} should hold `features` (n, d) or `logits` (n, K), but holds {held}; rename the array"
+            f"{where} should hold `features` (n, d), `logits` (n, K) or `members` (n, M, K), but holds {held}; "
+            "rename the array"
         )
     constants = {name: array for name, array in arrays.items() if name in CONSTANT_ARRAYS and name != "abstain_index"}
     abstain = _abstain(where, arrays)
@@ -86,7 +89,7 @@ def read_sets(source: Source, share: Share | None = None) -> tuple[list[SetRows]
 def _levels(name: str, where: str, arrays: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
     """Arrays by set name: one set, or one for each entry of a leading severity axis."""
     stacked = {key for key, array in arrays.items() if array.ndim == ROW_ARRAYS[key] + 1}
-    if not stacked & {"features", "logits"}:
+    if not stacked & _SCORED:
         return {name: dict(arrays)}
     shared = arrays.keys() - stacked
     levels = {len(arrays[key]) for key in stacked}

@@ -83,7 +83,7 @@ def import_scores(home: Home, path: Path, request: Request) -> ImportedScores:
     records = {name: _record(one, name, path, request, ready) for name, one in ready.items()}
     for name, record in records.items():
         store.put(record, ready[name].given.scores)
-    notes = _keep_outcomes(store, ready[suite.test] if suite.test in ready else None)
+    notes = _keep_outcomes(store, ready.get(suite.test or ""))
     run = Run(
         id=new_run_id(),
         time=_now(),
@@ -126,7 +126,7 @@ def _new_suite(given: Mapping[str, SetScores], request: Request, path: Path) -> 
 
 def _chosen(given: Mapping[str, SetScores], suite: Suite, path: Path) -> tuple[dict[str, SetScores], tuple[str, ...]]:
     """The file's sets by their name in the suite; what the suite has no scores of is left aside."""
-    scored = {name for role, name in suite.members if role not in ("fit", "val")}
+    scored = {name for role, name in suite.members if role not in ("fit", "val", VAL_OOD)}
     chosen: dict[str, SetScores] = {}
     aside = []
     for name, one in given.items():

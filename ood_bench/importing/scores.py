@@ -158,9 +158,7 @@ def _parquet(path: Path) -> dict[str, np.ndarray]:
         raise RequestError(f'reading {path} needs DuckDB: pip install "ood-bench[query]", or save it as CSV') from error
     try:
         with duckdb.connect() as connection:
-            columns: dict[str, np.ndarray] = connection.execute(
-                "SELECT * FROM read_parquet(?)", [str(path)]
-            ).fetchnumpy()
+            columns = connection.execute("SELECT * FROM read_parquet(?)", [str(path)]).fetchnumpy()
     except duckdb.Error as error:
         raise RequestError(f"{path} should be a Parquet table, but cannot be read: {error}") from error
     for name, values in columns.items():

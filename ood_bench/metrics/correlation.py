@@ -1,4 +1,4 @@
-"""How well does one number per set follow the accuracy of the set? Correlations, and a linear fit that leaves a family out."""
+"""How well does one number per set follow its accuracy? Correlations, and a linear fit that leaves a family out."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class Comparison:
     level: float
     differences: tuple[Difference, ...]
     tallies: tuple[tuple[str, str, int, int, int], ...]  # first, second, wins, ties, losses over sets and checkpoints
-    ranks: Ranks | None
+    ranks: Ranks
     worst: tuple[Worst, ...]
     left_out: tuple[str, ...]
 

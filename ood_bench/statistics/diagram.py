@@ -33,8 +33,8 @@ def as_svg(ranks: Ranks) -> str:
     """The usual picture: scorers on an axis of average ranks, thick bars joining cliques."""
     k = len(ranks.names)
     left = (k + 1) // 2
-    axis, first = 46, 46 + 14 + 8 * len(ranks.cliques)
-    height = first + _STEP * left + 12
+    axis, first = 46.0, 60.0 + 8 * len(ranks.cliques)
+    height = round(first) + _STEP * left + 12
 
     def x(rank: float) -> float:
         return _MARGIN + (rank - 1) / (k - 1) * (_WIDTH - 2 * _MARGIN)
@@ -45,8 +45,8 @@ def as_svg(ranks: Ranks) -> str:
         f"<title>{escape(heading(ranks))}</title>",
         _line(x(1), axis, x(k), axis),
     ]
-    for rank in range(1, k + 1) if k <= 20 else range(1, k + 1, 5):
-        parts += [_line(x(rank), axis - 5, x(rank), axis), _text(x(rank), axis - 9, str(rank), "middle")]
+    for tick in range(1, k + 1, 1 if k <= 20 else 5):
+        parts += [_line(x(tick), axis - 5, x(tick), axis), _text(x(tick), axis - 9, str(tick), "middle")]
     if ranks.critical_difference is not None:
         end = min(x(1 + ranks.critical_difference), _WIDTH - 4)
         parts += [_line(x(1), 14, end, 14, 2), _text(x(1), 10, f"CD {ranks.critical_difference:.2f}", "start")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,13 +44,17 @@ def rows_of(
     `models` and `scorers` (names or specs) keep only those. A row that cannot be computed says why. `intervals` adds
     95 % confidence intervals, which cost seconds the first time and are kept (see `with_intervals`).
     """
-    accuracies = _Accuracies(store)
     rows = [
-        row
-        for line in select(store, suite, run, models, scorers)
-        for row in _rows_of_line(store, suite, line, accuracies)
+        row for _, of_line in rows_of_lines(store, suite, select(store, suite, run, models, scorers)) for row in of_line
     ]
     return with_intervals(store, rows) if intervals else rows
+
+
+def rows_of_lines(store: Store, suite: Suite, lines: Iterable[Line]) -> Iterator[tuple[Line, list[Row]]]:
+    """Each line with its rows, for those who need its records beside the numbers."""
+    accuracies = _Accuracies(store)
+    for line in lines:
+        yield line, _rows_of_line(store, suite, line, accuracies)
 
 
 class _Accuracies:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from ood_bench.canonical import canonical_json
 from ood_bench.store.records import Run, ScoreRecord, Skipped
 from ood_bench.store.store import Store
-from ood_bench.suites import Suite
+from ood_bench.suites import Suite, list_suites
 
 _PLUS = re.compile(r"(?<![0-9.][eE])\+")  # not the plus of a number such as 1e+5
 
@@ -88,6 +88,18 @@ def select(
         line
         for line in lines
         if (not models or line.model in models) and (not scorers or line.scorer in scorers or line.spec in scorers)
+    ]
+
+
+def suites_with_records(store: Store) -> list[Suite]:
+    """The suites that something stored belongs to: those of the runs, and those whose ID test set was scored."""
+    ran = {run.suite for run in store.runs()}
+    scored = {(record.set, record.list_sha256) for record in store.records()}
+    suites = list_suites(store.home)
+    return [
+        suite
+        for suite in suites
+        if suite.name in ran or (suite.test is not None and (suite.test, suite.sets[suite.test].list_sha256) in scored)
     ]
 
 

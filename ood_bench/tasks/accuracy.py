@@ -161,7 +161,9 @@ def _row(suite: Suite, checkpoint: Checkpoint, members: Sequence[Point]) -> Task
         what = "estimate" if np.ptp(estimate) == 0 else "accuracy"
         return replace(row, status="skipped", reason=f"the {what} is the same on every set, so nothing correlates")
     fit = correlation(estimate, accuracy, [point.family for point in shifted])
-    return replace(row, values=_values(fit, shifted, estimate, accuracy))
+    absent = sorted({name for names in suite.shifted.values() for name in names} - {p.answer.set for p in shifted})
+    mark = f"over {len(shifted)} sets, without {', '.join(absent)}" if absent else None
+    return replace(row, values=_values(fit, shifted, estimate, accuracy), reason=mark)
 
 
 def _values(

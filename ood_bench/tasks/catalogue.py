@@ -9,13 +9,17 @@ from ood_bench.naming import unknown
 from ood_bench.store.records import Run
 from ood_bench.store.store import Store
 from ood_bench.suites import Suite
+from ood_bench.tasks.abstention import ABSTENTION
 from ood_bench.tasks.accuracy import ACCURACY
+from ood_bench.tasks.calibration import CALIBRATION
+from ood_bench.tasks.fsood import FSOOD
 from ood_bench.tasks.row import TaskRow
+from ood_bench.tasks.scod import SCOD
 from ood_bench.tasks.selective import SELECTIVE
 from ood_bench.tasks.task import Asked, Task
 
 OOD = "ood"  # the task of its own: `rows` of --json, the leaderboard without a suffix
-TASKS: dict[str, Task] = {task.name: task for task in (SELECTIVE, ACCURACY)}
+TASKS: dict[str, Task] = {task.name: task for task in (FSOOD, SELECTIVE, SCOD, CALIBRATION, ACCURACY, ABSTENTION)}
 NAMES: tuple[str, ...] = (OOD, *TASKS)
 
 

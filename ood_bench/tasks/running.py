@@ -11,8 +11,10 @@ from ood_bench.material import Material
 from ood_bench.store.records import Run
 from ood_bench.store.store import Store
 from ood_bench.stream import Stream
+from ood_bench.tasks.abstaining import Loadings
 from ood_bench.tasks.answers import Answers, TaskRun
 from ood_bench.tasks.asking import Given, Second, ask_all
+from ood_bench.tasks.calibrators import KINDS, Calibration
 from ood_bench.tasks.estimating import Estimation
 from ood_bench.tasks.methods import Method
 
@@ -24,6 +26,7 @@ class Wanted:
     tasks: Sequence[str]
     estimators: Sequence[Estimation] = ()
     second: str | None = None
+    loadings: Sequence[Loadings] = (Loadings(),)
     recompute: bool = False
 
 
@@ -49,6 +52,8 @@ def answer_tasks(wanted: Wanted, material: Material, run: Run, store: Store, str
 
 def is_possible(task: str, material: Material) -> bool:
     """Whether the banks have what a task that nobody asked for by name is about."""
+    if task == "abstention":
+        return any(bank.abstain_index is not None for bank in material.scored.values())
     return True
 
 
@@ -87,4 +92,8 @@ def _questions(task: str, wanted: Wanted, material: Material) -> tuple[Sequence[
     known = {name: scored[name] for name in (suite.test, *shifted) if name is not None and name in scored}
     if task == "accuracy":
         return wanted.estimators, known
+    if task == "calibration":
+        return [Calibration(kind) for kind in KINDS], known
+    if task == "abstention":
+        return wanted.loadings, known
     raise AssertionError(f"{task} asks no bank")

@@ -50,6 +50,23 @@ def test_logits_that_are_not_given_follow(rows: Rows, head: Head) -> None:
     assert bank.sha256 != MemoryBank.of("digits", features=rows["features"].double()).sha256  # the head is part of it
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16])
+def test_logits_of_members_alone_are_their_mean(dtype: torch.dtype) -> None:
+    members = torch.randn(50, 3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(dtype)
+    bank = MemoryBank.of("s", members=members)
+    assert bank.n_classes == 4
+    assert torch.equal(bank.read("logits"), (members.double().sum(dim=1) / 3).to(dtype))
+    given_too = MemoryBank.of("s", members=members, logits=torch.zeros(50, 4, dtype=dtype))
+    assert not bool(given_too.read("logits").any())
+
+
+def test_features_and_head_come_before_members(rows: Rows, head: Head) -> None:
+    members = torch.ones(50, 2, 4)
+    bank = MemoryBank.of("s", features=rows["features"], members=members, head=head)
+    assert torch.equal(bank.read("logits"), MemoryBank.of("s", features=rows["features"], head=head).read("logits"))
+    assert torch.equal(MemoryBank.of("s", features=rows["features"], members=members).read("logits"), members[:, 0])
+
+
 @given(batch=st.integers(1, 70))
 def test_batches_are_the_rows_in_order(batch: int) -> None:
     logits = torch.arange(50 * 3).reshape(50, 3).double()
@@ -68,7 +85,7 @@ def test_arrays_that_torch_does_not_take_as_they_are() -> None:
 
 BAD: list[tuple[dict[str, object], str]] = [
     ({"logits": np.zeros((0, 3))}, "at least one row, got none"),
-    ({}, "needs `features` .* or `logits`"),
+    ({}, "needs `features` .*, `logits` .* or `members`"),
     ({"logits": np.zeros(3)}, r"`logits` should have shape \(n, K\), got \(3,\)"),
     ({"logits": np.zeros((3, 0))}, r"`logits` should have shape \(n, K\), got \(3, 0\)"),
     ({"logits": np.zeros((3, 2)), "labels": np.zeros((3, 1), int)}, r"`labels` should have shape \(n,\)"),

@@ -32,9 +32,9 @@ class Counter:
 
 def talk(name: str, *rounds: Any) -> Talk:
     def conversation() -> Any:
-        answers = []
+        answers = ()
         for question in rounds:
-            answers.append((yield question))
+            answers = (*answers, (yield question))
         return answers
 
     return Talk(name, conversation())
@@ -123,42 +123,6 @@ def test_a_conversation_that_raises_is_over_and_the_others_go_on() -> None:
     converse([hurt, sound], Counter())
     assert isinstance(hurt.error, KeyError)
     assert len(sound.value) == 2
-
-
-@dataclass(frozen=True)
-class Unhashable:
-    of: list[int]
-    split: str = "fit"
-
-    def add(self, partial: Any, batch: Batch) -> int:
-        return batch.n
-
-    def merge(self, a: int, b: int) -> int:
-        return a + b
-
-    def result(self, partial: int) -> int:
-        return partial
-
-
-@pytest.mark.parametrize("question", [5, None, "features", (Mean(features), 5), Unhashable([1])])
-def test_what_is_no_question_fails_its_scorer_alone(question: Any) -> None:
-    hurt, sound = talk("hurt", question), talk("sound", Mean(features))
-    converse([hurt, sound], Counter())
-    assert hurt.error is not None
-    assert sound.error is None
-    assert len(sound.value) == 1
-
-
-def test_a_split_that_is_not_there_fails_those_who_asked_it_alone() -> None:
-    def source(split: str) -> Iterator[Batch]:
-        if split != "fit":
-            raise LookupError(split)
-        return Counter()(split)
-
-    hurt, sound = talk("hurt", Mean(features, "val")), talk("sound", Mean(features))
-    converse([hurt, sound], source)
-    assert isinstance(hurt.error, LookupError)
-    assert sound.error is None
 
 
 def test_a_bank_that_breaks_while_it_is_read_stops_everything() -> None:

@@ -78,7 +78,9 @@ def test_an_alias_that_is_taken_is_a_duplicate_too(tmp_path: Path, aliases: tupl
 
 def test_two_plugins_of_one_name(tmp_path: Path) -> None:
     load_plugin(plugin(tmp_path, "twice"))
-    with pytest.raises(RequestError, match=r"two scorers want the name 'twice': Mine in .*mine\.py and Other in .*b\.py"):
+    with pytest.raises(
+        RequestError, match=r"two scorers want the name 'twice': Mine in .*mine\.py and Other in .*b\.py"
+    ):
         load_plugin(plugin(tmp_path, "twice", cls="Other", file="b.py"))
 
 
@@ -149,38 +151,40 @@ def test_a_plugin_file_that_is_not_there_or_no_python(tmp_path: Path) -> None:
         load_plugin(tmp_path / "notes.txt")
 
 
-# A real distribution: what `pip install` of somebody's package leaves in site-packages.
+# Real distributions: what `pip install` of somebody's package leaves in site-packages. A sound one, then a broken one too.
 ENTRY_POINT_SCRIPT = """
 import sys
-sys.path.insert(0, sys.argv[1])
 from ood_bench.registry import SCORERS, load_all
 from ood_bench.errors import RequestError
+sys.path.insert(0, sys.argv[1])
+load_all()
+entry = SCORERS.get("installed")
+print(entry.name, entry.origin, entry.source, entry.plugin_sha256)
+sys.path.insert(0, sys.argv[2])
 try:
     load_all()
 except RequestError as error:
     print("refused:", error)
-else:
-    entry = SCORERS.get("installed")
-    print(entry.name, entry.origin, entry.source, entry.plugin_sha256)
 """
 
 
-@pytest.mark.parametrize("sound", [True, False])
-def test_an_installed_package_brings_its_scorers_by_entry_point(tmp_path: Path, sound: bool) -> None:
-    information = tmp_path / "their_scores-1.0.dist-info"
-    information.mkdir()
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: their-scores\nVersion: 1.0\n")
-    (information / "entry_points.txt").write_text(f"[{registry.ENTRY_POINTS}]\nany = their_scores:Mine\n")
-    module = plugin(tmp_path, "installed", file="their_scores.py")
-    if not sound:
-        module.write_text("import a_module_that_is_not_there\n")
+def test_an_installed_package_brings_its_scorers_by_entry_point_and_a_broken_one_is_named(tmp_path: Path) -> None:
+    for name in ("sound", "broken"):
+        information = tmp_path / name / f"{name}_scores-1.0.dist-info"
+        information.mkdir(parents=True)
+        (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-scores\nVersion: 1.0\n")
+        (information / "entry_points.txt").write_text(f"[{registry.ENTRY_POINTS}]\nany = {name}_scores:Mine\n")
+    module = plugin(tmp_path / "sound", "installed", file="sound_scores.py")
+    (tmp_path / "broken" / "broken_scores.py").write_text("import a_module_that_is_not_there\n")
     done = subprocess.run(
-        [sys.executable, "-c", ENTRY_POINT_SCRIPT, str(tmp_path)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", ENTRY_POINT_SCRIPT, str(tmp_path / "sound"), str(tmp_path / "broken")],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    if sound:
-        assert done.stdout.split() == ["installed", "plugin", str(module), sha256_of_file(module)]
-    else:
-        assert done.stdout.startswith("refused: the scorer file their_scores does not import: ModuleNotFoundError")
+    first, second = done.stdout.splitlines()
+    assert first.split() == ["installed", "plugin", str(module), sha256_of_file(module)]
+    assert second.startswith("refused: the scorer file broken_scores does not import: ModuleNotFoundError")
 
 
 def test_a_good_plugin_keeps_the_contract_and_a_turned_sign_is_told(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_the_same_from_python() -> None:
     assert make_spec("knn", {"k": 50}) == parse_spec("knn:k=50")
     assert make_spec("react", {"q": 0.9}) == parse_spec("react:q=0.9+energy")
     assert make_spec("vim", fit_split="val") == parse_spec("vim:fit=val")
-    with pytest.raises(RequestError, match="knn: k takes .* got '50'"):
+    with pytest.raises(RequestError, match=r"knn: k takes .* got '50'"):
         make_spec("knn", {"k": "50"})
 
 

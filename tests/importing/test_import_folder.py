@@ -189,6 +189,19 @@ def test_features_alone_and_logits_alone(place: Home, tmp_path: Path) -> None:
     assert imported.head_sha256 is None
 
 
+def test_members_alone(place: Home, tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    sets = {name: {"members": rng.normal(size=(n, 3, K)).astype(np.float32)} for name, n in SIZES.items()}
+    for name, arrays in sets.items():
+        np.savez(tmp_path / f"{name}.npz", **arrays)
+    done = import_folder(place, tmp_path, model="ensemble", suite="mine", **ROLES)
+    assert {manifest.n_classes for manifest in done.manifests.values()} == {K}
+    stored = bank(place, "far_one", model="ensemble")
+    expected = sets["far_one"]["members"].astype(np.float64).mean(axis=1).astype(np.float32)
+    np.testing.assert_allclose(stored.read("logits").numpy(), expected, rtol=1e-6)
+    assert import_folder(place, tmp_path, model="ensemble", suite="mine", **ROLES).nothing_new
+
+
 def test_severities_become_sets_of_one_family(place: Home, tmp_path: Path) -> None:
     directory = save_npz(tmp_path / "tensors", all_sets())
     levels = [model_says(8, seed) for seed in range(50, 53)]
@@ -447,7 +460,7 @@ def rename_logits(sets: dict[str, Arrays]) -> None:
         (partly_labelled, r"'test' .* got -1 at row 5"),
         (
             rename_logits,
-            r"'far_two' .* should hold `features` \(n, d\) or `logits` \(n, K\), but holds 'logit'; rename",
+            r"'far_two' .* should hold `features` \(n, d\) or `logits` \(n, K\) or `members` \(n, M, K\), but holds 'logit'",
         ),
     ],
 )

@@ -14,10 +14,13 @@ load_all()
 # A scorer whose answer on the easy problem is a refusal by nature, with the reason.
 REFUSES_BY_NATURE: dict[str, str] = {}
 
+# What the rules are run on instead of the defaults, with the reason.
+SMALLER = {"corp": "corp:m=128"}  # by default every rule would decompose a 2048 x 2048 matrix, and nothing else differs
+
 
 @pytest.mark.parametrize("name", SCORERS.names())
 def test_contract(name: str) -> None:
-    verdicts = list(check(name))
+    verdicts = list(check(SMALLER.get(name, name)))
     broken = [f"{verdict.rule}: {verdict.detail}" for verdict in verdicts if verdict.status == "broken"]
     assert not broken, "\n".join(broken)
     refused = [verdict.detail for verdict in verdicts[1:9] if verdict.status == "refuses"]

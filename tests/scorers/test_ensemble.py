@@ -65,3 +65,12 @@ def test_one_member_is_refused(name: str) -> None:
 def test_a_bank_without_members_is_refused() -> None:
     with pytest.raises(CannotScore, match="needs members: store the logits of each member"):
         run("expected-entropy", MemoryBank.of("test", logits=np.zeros((2, 3))))
+
+
+@pytest.mark.parametrize("name", ["msp", "energy", "entropy", "logitgap", "klm"])
+def test_any_logit_scorer_of_members_alone_is_that_of_the_mean_logit(name: str) -> None:
+    members = np.random.default_rng(3).normal(0, 3, (40, 5, 6))
+    labels = torch.arange(40) % 6
+    alone = MemoryBank.of("test", members=torch.from_numpy(members), labels=labels)
+    mean = MemoryBank.of("test", logits=torch.from_numpy(members.mean(axis=1)), labels=labels)
+    np.testing.assert_allclose(run(name, alone, fit=alone)[0], run(name, mean, fit=mean)[0], rtol=1e-12)

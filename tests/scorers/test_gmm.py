@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from ood_bench.scorers.gmm import GMM, Gaussians, GroupMoments, labels
+from ood_bench.scorers.gmm import GMM, Gaussians, GroupMoments
 from scipy.stats import multivariate_normal
 from support import Problem, fitted, problem, score
 
 from ood_bench.batch import Batch
+from ood_bench.columns import labels
 from ood_bench.errors import CannotScore
 from ood_bench.types import Info
 
 
-def naive(given: Problem, name: str, jitter: float) -> np.ndarray:
+def naive(given: Problem, name: str, jitter: float, mixture: bool = False) -> np.ndarray:
     rows, y = given.features("fit"), given.labels("fit")
     classes, d = np.unique(y), given.features("fit").shape[1]
     scatter = {c: np.cov(rows[y == c].T, bias=True) * (y == c).sum() for c in classes}
@@ -27,8 +28,9 @@ def naive(given: Problem, name: str, jitter: float) -> np.ndarray:
         n_c = int((y == c).sum())
         missing = max(0, d + 1 - n_c)
         covariance = (scatter[c] + missing * pooled) / (n_c + missing) + jitter * np.trace(pooled) / d * np.eye(d)
-        scores.append(multivariate_normal(rows[y == c].mean(axis=0), covariance).logpdf(given.features(name)))
-    return np.asarray(np.max(scores, axis=0))
+        density = multivariate_normal(rows[y == c].mean(axis=0), covariance).logpdf(given.features(name))
+        scores.append(density + np.log(n_c / len(rows)) if mixture else density)
+    return np.asarray(np.logaddexp.reduce(scores) if mixture else np.max(scores, axis=0))
 
 
 @pytest.mark.parametrize(("spec", "jitter"), [("gmm", 1e-6), ("gmm:jitter=0.01", 0.01), ("gmm:jitter=0", 0.0)])
@@ -37,6 +39,13 @@ def test_second_writing(spec: str, jitter: float) -> None:
     for name in ("test", "ood"):
         np.testing.assert_allclose(score(spec, given, name, rows=31), naive(given, name, jitter), rtol=1e-9)
     assert fitted(spec, given).learned == {"classes_filled_up": 0}
+
+
+@pytest.mark.parametrize("k", [7, 400])
+def test_mixture(k: int) -> None:
+    given = problem(d=12, k=k, n_fit=2000)
+    expected = naive(given, "ood", 1e-6, mixture=True)
+    np.testing.assert_allclose(score("gmm:density=mixture", given, "ood", rows=31), expected, rtol=1e-9)
 
 
 def test_a_class_of_few_rows_is_filled_up_with_the_pooled_covariance() -> None:

@@ -26,6 +26,21 @@ def test_second_writing(spec: str, k: int) -> None:
         np.testing.assert_allclose(score(spec, given, name, rows=33), naive(given, name, k), rtol=1e-9)
 
 
+@pytest.mark.parametrize("k", [1, 7, 400])
+def test_of_features_as_they_are(k: int) -> None:
+    given = problem()
+    far = given.features("fit") + 1e3  # where |a|^2 - 2ab + |b|^2 loses digits
+    given = Problem(given.weight, given.bias, given.sets | {"fit": (far, *given.sets["fit"][1:])})
+    apart = np.sqrt(((given.features("ood")[:, None] + 1e3 - far[None]) ** 2).sum(axis=2))
+    moved = Problem(given.weight, given.bias, given.sets | {"ood": (given.features("ood") + 1e3, *given.sets["ood"][1:])})
+    expected = -np.sort(apart, axis=1)[:, k - 1]
+    np.testing.assert_allclose(score(f"knn:k={k},unit=false", moved, "ood", rows=33), expected, rtol=1e-7)
+    near = problem()
+    apart = np.sqrt(((near.features("ood")[:, None] - near.features("fit")[None]) ** 2).sum(axis=2))
+    found = score(f"knn:k={k},unit=false", near, "ood", rows=33)
+    np.testing.assert_allclose(found, -np.sort(apart, axis=1)[:, k - 1], rtol=1e-9)
+
+
 def test_a_fit_row_is_its_own_neighbour() -> None:
     given = problem()
     assert np.all(np.abs(score("knn:k=1", given, "fit")) < 1e-7)

@@ -12,6 +12,7 @@ import numpy as np
 from writers import number_of, scores_of
 
 from ood_bench.home import Home
+from ood_bench.store.integrity import check_store
 from ood_bench.store.store import Store
 
 WRITERS, EACH = 8, 200
@@ -50,3 +51,6 @@ def test_eight_writers_and_one_killed_leave_every_finished_record_whole(tmp_path
         np.testing.assert_allclose(store.scores(record), scores_of(abs(number)), rtol=1e-5)
     temporary = [path for path in tmp_path.rglob(".*") if path.is_file()]
     assert len(temporary) <= 2  # what the victim was writing when it died
+    health = check_store(Home(tmp_path))
+    assert (health.damaged, health.records) == ((), len(records))
+    assert set(temporary) <= set(health.leftovers)

@@ -1,0 +1,445 @@
+"""The engine: one scorer's failure never loses the others, nothing shared is modified, and how rows arrive is no matter."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from support import CPU, Problem, problem
+from torch import Tensor
+
+from ood_bench.bank.base import Bank
+from ood_bench.bank.memory import MemoryBank
+from ood_bench.batch import Batch
+from ood_bench.contract import Case
+from ood_bench.engine import Fits, Learning, Refusal, fit_all, score_bank
+from ood_bench.errors import CannotScore
+from ood_bench.reductions import Moments
+from ood_bench.registry import SCORERS, load_all, scorer
+from ood_bench.requirements import describe
+from ood_bench.runner import every_spec
+from ood_bench.specs import Spec, parse_spec
+from ood_bench.stream import Stream
+from ood_bench.types import Head
+
+load_all()
+SOUND = ("msp", "energy", "vim", "knn:k=5", "mano", "dcs", "entropy", "react+vim", "mds")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    scores: dict[str, np.ndarray]
+    refused: dict[str, Refusal]
+    fits: Fits
+
+
+def run(
+    specs: Collection[Spec],
+    learning: Learning,
+    banks: Collection[Bank],
+    *,
+    memory: int = 1 << 28,
+    rows: int | None = 16,
+) -> Outcome:
+    """Every spec over every bank, as the runner does it."""
+    info = describe(learning, banks)
+    stream = Stream(CPU, memory, rows)
+    fits = fit_all([spec.resolved(info) for spec in specs], learning, info, stream)
+    refused = dict(fits.refused)
+    parts: dict[Spec, list[np.ndarray]] = {}
+    for bank in banks:
+        done = score_bank(list(fits.fitted.values()), bank, learning, info, stream)
+        refused = {**done.refused, **refused}  # the first reason stands
+        for spec, scores in done.scores.items():
+            parts.setdefault(spec, []).append(scores.values)
+    whole = {str(spec): np.concatenate(part) for spec, part in parts.items() if len(part) == len(banks)}
+    return Outcome(whole, {str(spec): refusal for spec, refusal in refused.items()}, fits)
+
+
+def of_problem(given: Problem, specs: Collection[str], **options: Any) -> Outcome:
+    learning = Learning(given.head, given.bank("fit"), given.bank("val"))
+    return run(list(map(parse_spec, specs)), learning, [given.bank("test"), given.bank("ood")], **options)
+
+
+GIVEN = problem()
+
+
+@cache
+def sound_alone() -> dict[str, np.ndarray]:
+    return of_problem(GIVEN, SOUND).scores
+
+
+# -- one failure never loses the others ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class AddFails:
+    split: str = "fit"
+
+    def add(self, partial: Any, batch: Batch) -> int:
+        raise ZeroDivisionError("in add")
+
+    def merge(self, a: int, b: int) -> int:
+        return a
+
+    def result(self, partial: int) -> int:
+        return partial
+
+
+@dataclass(frozen=True)
+class ResultFails(AddFails):
+    def add(self, partial: Any, batch: Batch) -> int:
+        return 1
+
+    def result(self, partial: int) -> int:
+        raise ZeroDivisionError("in result")
+
+
+@dataclass(frozen=True)
+class Score:
+    of: Callable[[Batch], Any]
+
+    def score(self, batch: Batch) -> Any:
+        return self.of(batch)
+
+
+def _fit_raises(self: Any) -> Any:
+    raise ValueError("in fit")
+
+
+def _fit_raises_late(self: Any) -> Any:
+    yield Moments()
+    raise ValueError("after a question")
+
+
+def _fit_asks(question: Any) -> Callable[[Any], Any]:
+    def fit(self: Any) -> Any:
+        yield question
+        return Score(lambda batch: batch.max_logit)
+
+    return fit
+
+
+def _fit_forgets(self: Any) -> Any:
+    yield Moments()
+
+
+def _second_batch(bad: Callable[[Batch], Tensor]) -> Callable[[Any, Batch], Tensor]:
+    return lambda self, batch: bad(batch) if batch.start else batch.max_logit
+
+
+def _raises(batch: Batch) -> Tensor:
+    raise RuntimeError("in score")
+
+
+def _refuses(batch: Batch) -> Tensor:
+    raise CannotScore("this bank is not for me")
+
+
+def _memory(batch: Batch) -> Tensor:
+    raise MemoryError
+
+
+FIT_FAILURES: dict[str, tuple[Callable[..., Any], str]] = {
+    "raises": (_fit_raises, "ValueError: in fit"),
+    "raises-late": (_fit_raises_late, "ValueError: after a question"),
+    "add-fails": (_fit_asks(AddFails()), "ZeroDivisionError: in add"),
+    "result-fails": (_fit_asks(ResultFails()), "ZeroDivisionError: in result"),
+    "forgets": (_fit_forgets, r"fit should return an object with `score\(batch\)`, got NoneType"),
+}
+SCORE_FAILURES: dict[str, tuple[Callable[[Any, Batch], Any], str]] = {
+    "raises": (_second_batch(_raises), "RuntimeError: in score"),
+    "out-of-memory": (_second_batch(_memory), "ran out of memory; try a smaller --memory, or --device cpu"),
+    "column": (lambda self, batch: batch.max_logit[:, None], r"one number per row, shape \(16,\), got \(16, 1\)"),
+    "one-number": (lambda self, batch: batch.max_logit.mean(), r"one number per row, shape \(16,\), got \(\)"),
+    "too-few": (lambda self, batch: batch.max_logit[1:], r"got \(15,\)"),
+    "nan": (
+        _second_batch(lambda batch: batch.max_logit.log() - batch.max_logit.log() + torch.nan),
+        r"gave nan for row 16 \(16\) of test with toy \(44 of 60 scores are not finite\)",
+    ),
+    "infinite": (_second_batch(lambda batch: batch.max_logit / 0), "gave inf for row 16"),
+}
+
+
+def broken(name: str, **methods: Any) -> str:
+    """Register a scorer with these methods."""
+    cls = type("Broken", (), {"__doc__": "Breaks.", **methods})
+    scorer(name, needs=("logits", "features", "fit"))(dataclass(frozen=True)(cls))
+    return name
+
+
+def check_that_only_it_failed(outcome: Outcome, name: str, reason: str) -> None:
+    assert name not in outcome.scores
+    assert outcome.refused.keys() == {name}
+    assert outcome.refused[name].failed
+    assert re.search(reason, outcome.refused[name].reason), outcome.refused[name].reason
+    for spec, scores in sound_alone().items():
+        assert np.array_equal(scores, outcome.scores[spec]), spec
+
+
+@pytest.mark.parametrize("name", FIT_FAILURES)
+def test_a_fit_that_fails_loses_nobody_else(name: str) -> None:
+    fit, reason = FIT_FAILURES[name]
+    broken(name, fit=fit)
+    check_that_only_it_failed(of_problem(GIVEN, [name, *SOUND]), name, reason)
+
+
+@pytest.mark.parametrize("name", SCORE_FAILURES)
+def test_a_score_that_fails_loses_nobody_else(name: str) -> None:
+    score, reason = SCORE_FAILURES[name]
+    broken(name, score=score)
+    check_that_only_it_failed(of_problem(GIVEN, [name, *SOUND]), name, reason)
+
+
+def test_a_refusal_is_a_reason_and_no_failure() -> None:
+    broken("refuses", score=_second_batch(_refuses))
+    outcome = of_problem(GIVEN, ["refuses", *SOUND])
+    assert outcome.refused == {"refuses": Refusal("this bank is not for me", failed=False)}
+    assert outcome.scores.keys() == sound_alone().keys()
+
+
+# -- nothing that is shared may be modified -----------------------------------------------------------------------------
+
+
+def _after(modify: Callable[[Batch], object]) -> Callable[[Any, Batch], Tensor]:
+    def score(self: Any, batch: Batch) -> Tensor:
+        mine = batch.max_logit.clone()
+        modify(batch)
+        return mine
+
+    return score
+
+
+MODIFIERS: dict[str, Callable[[Batch], object]] = {
+    "logits": lambda batch: batch.logits.sub_(1),
+    "features": lambda batch: batch.features.clamp_(max=0.5),
+    "one-row": lambda batch: batch.features[3].zero_(),
+    "out-argument": lambda batch: torch.mul(batch.logits, 2, out=batch.logits),
+}
+
+
+@pytest.mark.parametrize("name", MODIFIERS)
+@pytest.mark.parametrize("place", [0, 4])
+def test_who_modifies_what_is_shared_is_caught_and_the_others_never_see_it(name: str, place: int) -> None:
+    broken(name, score=_after(MODIFIERS[name]))
+    specs = [*SOUND[:place], name, *SOUND[place:]]
+    check_that_only_it_failed(of_problem(GIVEN, specs), name, "it modified .* in place; work on a copy")
+
+
+def test_the_banks_are_as_they_were_after_everything() -> None:
+    given = problem(1)
+    banks = {name: given.bank(name) for name in given.sets}
+    kept = {name: {key: tensor.clone() for key, tensor in bank.tensors.items()} for name, bank in banks.items()}
+    head = Head(given.head.weight.clone(), given.head.bias.clone())
+    learning = Learning(given.head, banks["fit"], banks["val"])
+    run(every_spec(), learning, [banks["test"], banks["ood"]], rows=None)
+    for name, bank in banks.items():
+        for key, tensor in bank.tensors.items():
+            assert torch.equal(tensor, kept[name][key]), (name, key)
+    assert torch.equal(given.head.weight, head.weight)
+    assert torch.equal(given.head.bias, head.bias)
+
+
+# -- passes --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Counting:
+    """A bank that counts how often it is streamed."""
+
+    bank: MemoryBank
+    streamed: list[int] = field(default_factory=list)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.bank, name)
+
+    def batches(self, rows: int, names: Collection[str] | None = None) -> Iterator[tuple[int, dict[str, Tensor]]]:
+        self.streamed.append(rows)
+        return self.bank.batches(rows, names)
+
+
+def test_a_fit_takes_the_passes_of_the_longest_chain_and_a_score_takes_one() -> None:
+    fit, val, test = Counting(GIVEN.bank("fit")), Counting(GIVEN.bank("val")), Counting(GIVEN.bank("test"))
+    learning = Learning(GIVEN.head, fit, val)
+    alone = {}
+    for spec in ("msp", "mds", "vim", "react+vim", "tempscale"):
+        before = len(fit.streamed), len(val.streamed)
+        run([parse_spec(spec)], learning, [GIVEN.bank("ood")])
+        alone[spec] = len(fit.streamed) - before[0], len(val.streamed) - before[1]
+    assert alone["msp"] == (0, 0)
+    assert alone["mds"] == (1, 0)
+    assert alone["vim"] == (2, 0)
+    assert alone["react+vim"] == (6, 0)  # four for the exact quantile of float64 features, two for what is behind it
+    assert alone["tempscale"][1] > 0
+    fit.streamed.clear()
+    val.streamed.clear()
+    together = ["msp", "mds", "vim", "react+vim", "tempscale", "residual", "rmds", "neco", "ssd"]
+    outcome = run(list(map(parse_spec, together)), learning, [test])
+    assert not outcome.refused
+    assert len(fit.streamed) == 6
+    assert len(val.streamed) == alone["tempscale"][1]
+    assert len(test.streamed) == 1
+    asked = [done for done in outcome.fits.passes if done.question == "Moments(features)" and done.split == "fit"]
+    assert any(set(done.used_by) >= {"mds", "vim:dim=12", "residual:dim=12", "rmds"} for done in asked)
+    assert len(asked) == 2  # of the features, and of the features behind react
+
+
+def test_one_search_of_the_fit_bank_serves_every_neighbour_scorer() -> None:
+    fit = Counting(GIVEN.bank("fit"))
+    run(list(map(parse_spec, ("knn:k=3", "knn:k=9", "nnguide"))), Learning(GIVEN.head, fit), [GIVEN.bank("test")])
+    alone = Counting(GIVEN.bank("fit"))
+    run([parse_spec("nnguide")], Learning(GIVEN.head, alone), [GIVEN.bank("test")])
+    assert len(fit.streamed) == len(alone.streamed)
+
+
+# -- how rows arrive is no matter ----------------------------------------------------------------------------------------
+
+# EM repeats its steps up to a hundred times and carries the rounding of the first sums along.
+LOOSER = {"gmm": 1e-10}
+
+
+@pytest.fixture(scope="module")
+def real(shared: Path) -> Case:
+    """Rows of the MNIST network, with everything beside them that any scorer needs."""
+    folder = shared / "data" / "mnist-oe-baseline"
+    train, test, ood, head = (np.load(folder / f"{name}.npz") for name in ("train", "test", "notmnist", "head"))
+    rng = np.random.default_rng(0)
+
+    def rows(file: Any, n: int) -> tuple[Tensor, Tensor]:
+        chosen = rng.permutation(len(file["labels"]))[:n]
+        return torch.from_numpy(file["features"][chosen]).double(), torch.from_numpy(file["labels"][chosen])
+
+    fit = rows(train, 1500)
+    weight, bias = (torch.from_numpy(head[name]).double() for name in ("W", "b"))
+    learnt, held_out = ((fit[0][part], fit[1][part]) for part in (slice(1200), slice(1200, None)))
+    return Case(Head(weight, bias), learnt, held_out, rows(test, 150), rows(ood, 90)[0])
+
+
+def of_case(case: Case, dtype: torch.dtype, order: Tensor, **options: Any) -> dict[str, np.ndarray]:
+    banks = {
+        name: case.bank(name, *rows, dtype)
+        for name, rows in (("fit", case.fit), ("val", case.val), ("test", (case.test[0][order], case.test[1][order])))
+    }
+    learning = Learning(Head(case.head.weight.to(dtype), case.head.bias.to(dtype)), banks["fit"], banks["val"])
+    outcome = run(every_spec(), learning, [banks["test"], case.bank("ood", case.ood, None, dtype)], **options)
+    assert not outcome.refused, outcome.refused
+    return outcome.scores
+
+
+def furthest(a: np.ndarray, b: np.ndarray) -> float:
+    """Relative to the larger of a score and the scores' scale."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    return float(np.max(np.abs(a - b) / np.maximum(np.abs(a), np.sqrt(np.mean(a**2)))))
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+def test_batch_size_memory_and_order_change_no_score(real: Case, dtype: torch.dtype, tolerance: float) -> None:
+    straight = torch.arange(150)
+    turned = torch.randperm(150, generator=torch.Generator().manual_seed(3))
+    back = np.concatenate([turned.argsort().numpy(), np.arange(150, 240)])
+    whole = of_case(real, dtype, straight, rows=None)
+    assert len(whole) == len(SCORERS.names())
+    other = {
+        "batches of 47": of_case(real, dtype, straight, rows=47),
+        "1 MiB": of_case(real, dtype, straight, rows=None, memory=1 << 20),
+        "another order": {name: scores[back] for name, scores in of_case(real, dtype, turned, rows=64).items()},
+    }
+    for how, scores in other.items():
+        for name, values in whole.items():
+            found = furthest(values, scores[name])
+            assert found <= max(tolerance, LOOSER.get(name, 0)), f"{name} in {how}: {found:.1e}"
+
+
+def test_with_a_search_that_is_streamed_neighbours_are_the_same(real: Case) -> None:
+    def scores(memory: int) -> Outcome:
+        banks = [real.bank(name, *rows, torch.float64) for name, rows in (("fit", real.fit), ("test", real.test))]
+        specs = [parse_spec(name) for name in ("knn", "nnguide", "relation", "knn:k=1")]
+        return run(specs, Learning(real.head, banks[0]), [banks[1]], memory=memory, rows=None)
+
+    small = 1 << 20
+    assert small // 2 < 3 * 4 * 1200 * 60  # so that the fit rows are not kept
+    kept, streamed = scores(1 << 28).scores, scores(small).scores
+    assert kept.keys() == streamed.keys()
+    for name, values in kept.items():
+        assert furthest(values, streamed[name]) <= 1e-12, name
+
+
+# -- what a bank lacks ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("without", "spec", "reason"),
+    [
+        ("head", "vim", "needs head: give the last layer as head.npz"),
+        ("fit", "knn", "needs fit: name the ID training set with --fit"),
+        ("labels", "mds", "needs fit-labels: give the ID fit set `labels`"),
+        ("val", "tempscale", "needs val: name the ID validation set with --val, or .* --val-from-fit"),
+        ("features", "react+energy", "needs features: store the penultimate features"),
+        ("members", "expected-entropy", "needs members: store the logits of each member"),
+    ],
+)
+def test_what_lacks_an_input_is_skipped_with_the_flag_that_would_supply_it(
+    without: str, spec: str, reason: str
+) -> None:
+    banks = {}
+    for name in GIVEN.sets:
+        tensors = dict(GIVEN.bank(name).tensors)
+        for tensor in ("features", "labels"):
+            if without == tensor:
+                tensors.pop(tensor)
+        banks[name] = MemoryBank.of(name, model="toy", **tensors)
+    head = None if without in ("head", "features") else GIVEN.head
+    learning = Learning(head, *(None if without == split else banks[split] for split in ("fit", "val")))
+    outcome = run([parse_spec("msp"), parse_spec(spec)], learning, [banks["test"]])
+    assert outcome.scores.keys() == {"msp"}
+    (refusal,) = outcome.refused.values()
+    assert not refusal.failed
+    assert re.search(reason, refusal.reason), refusal.reason
+
+
+def test_a_bank_that_lacks_an_input_drops_out_alone() -> None:
+    poor = MemoryBank.of("ood", model="toy", logits=GIVEN.logits("ood"))
+    learning = Learning(GIVEN.head, GIVEN.bank("fit"))
+    specs = [parse_spec("msp"), parse_spec("knn")]
+    info = describe(learning, [GIVEN.bank("test")])
+    stream = Stream(CPU, 1 << 28)
+    fits = fit_all([spec.resolved(info) for spec in specs], learning, info, stream)
+    done = score_bank(list(fits.fitted.values()), poor, learning, info, stream)
+    assert [str(spec) for spec in done.scores] == ["msp"]
+    ((spec, refusal),) = done.refused.items()
+    assert spec.name == "knn"
+    assert refusal == Refusal(
+        "ood has no features; store the penultimate features in the bank (array `features`)", False
+    )
+
+
+def test_an_assumption_that_does_not_hold_marks_the_cell() -> None:
+    given = problem(2, relu=False)
+    learning = Learning(given.head, given.bank("fit"))
+    info = describe(learning, [given.bank("test")])
+    stream = Stream(CPU, 1 << 28)
+    fits = fit_all([parse_spec(name).resolved(info) for name in ("ash-s", "msp")], learning, info, stream)
+    done = score_bank(list(fits.fitted.values()), given.bank("test"), learning, info, stream)
+    marks = {spec.name: scores.marks for spec, scores in done.scores.items()}
+    lowest = given.features("test").min()
+    assert marks["ash-s+energy"] == (f"assumes non-negative features, but the smallest is {lowest:.3g}",)
+    assert marks["msp"] == ()
+
+
+def test_predictions_are_kept_and_progress_is_told() -> None:
+    learning = Learning(GIVEN.head)
+    bank = GIVEN.bank("test")
+    info = describe(learning, [bank])
+    stream = Stream(CPU, 1 << 28, 16)
+    told: list[int] = []
+    done = score_bank([], bank, learning, info, stream, told.append)
+    assert done.predicted is not None
+    assert np.array_equal(done.predicted, GIVEN.logits("test").argmax(axis=1))
+    assert told == [16, 16, 16, 12]
