@@ -5,6 +5,19 @@
 AUROC and both FPR95 have closed forms for N(d, 1) against N(0, 1); AUPR and AURC are taken from ten million draws.
 AUROC is DeLong's interval (logit); the others are percentile intervals of the bootstrap. Expect 95 +- 2.2 points of
 noise at 400 simulations (two standard errors).
+
+Measured with 300 simulations of 400 resamples, in percent (noise 2.5 points):
+
+    distance  rows  auroc  fpr95 id+  fpr95 ood+  aupr_in  aupr_out  aurc  augrc
+    1.0        100   95.0       96.7        96.0     94.3      92.3  89.3   91.7
+    1.0       1000   95.3       96.3        95.7     94.3      95.0  93.3   94.0
+    1.0       5000   96.0       95.0        93.3     96.3      95.3  95.7   96.0
+    2.5        100   93.7       93.7        94.3     87.7      89.0  68.3   71.3
+    2.5       1000   93.3       94.7        92.0     91.7      92.3  91.3   94.7
+    2.5       5000   96.0       95.0        96.7     96.3      96.0  90.0   91.3
+
+A percentile interval is too narrow where few rows decide: AUPR near 1 at 100 rows, and AURC where 100 rows hold two or
+three errors. Nothing short of more rows mends that.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ood_bench.bank.memory import MemoryBank
     from ood_bench.bank.reader import DiskBank, open_bank
     from ood_bench.batch import Batch
+    from ood_bench.detector import Detector, load_detector
     from ood_bench.errors import CannotScore, IntegrityError, OodBenchError, RequestError
     from ood_bench.extraction.python import extract
     from ood_bench.parameters import Range
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "Batch": "ood_bench.batch",
     "CannotScore": "ood_bench.errors",
+    "Detector": "ood_bench.detector",
     "DiskBank": "ood_bench.bank.reader",
     "Head": "ood_bench.types",
     "IntegrityError": "ood_bench.errors",
@@ -35,6 +37,7 @@ _PUBLIC = {
     "extract": "ood_bench.extraction.python",
     "get": "ood_bench.api",
     "load_bank": "ood_bench.api",
+    "load_detector": "ood_bench.detector",
     "names": "ood_bench.api",
     "open_bank": "ood_bench.bank.reader",
     "rectifier": "ood_bench.registry",
@@ -45,6 +48,7 @@ _PUBLIC = {
 __all__ = [
     "Batch",
     "CannotScore",
+    "Detector",
     "DiskBank",
     "Head",
     "IntegrityError",
@@ -58,6 +62,7 @@ __all__ = [
     "extract",
     "get",
     "load_bank",
+    "load_detector",
     "names",
     "open_bank",
     "rectifier",

@@ -86,6 +86,7 @@ def fit_all(specs: Sequence[Spec], learning: Learning, info: Info, stream: Strea
     talks: dict[Spec, Talk] = {}
     views: dict[View, Any] = {}
     head = None if learning.head is None else learning.head.to(stream.device)
+    stream = stream.for_readers(trusted=_are_ours(specs))
     for spec in dict.fromkeys(specs):
         reason = missing(spec, info, learning)
         if reason is not None:
@@ -121,6 +122,7 @@ def score_bank(
 ) -> Scored:
     """Score one bank with all fitted scorers in one pass. `progress` is told the rows of each batch when done."""
     board = _Board(fitted, bank, info)
+    stream = stream.for_readers(trusted=_are_ours([one.spec for one in fitted]))
     shared_seconds: dict[str, float] = defaultdict(float)
     with torch.no_grad():
         searches = Searches.of(board.alive, learning.bank, learning.head, info, stream)
@@ -256,6 +258,10 @@ def _part(
             if view in searches.by_view:
                 seen.answered_by(searches.answers(view, whole, slice(first, first + rows)))
     return batch
+
+
+def _are_ours(specs: Iterable[Spec]) -> bool:
+    return all(spec.origin == "ours" for spec in specs)
 
 
 def _refusal(error: Exception) -> Refusal:

@@ -90,19 +90,14 @@ def _once(url: str, part: Path, start: int, timeout: float, report: Report) -> b
             return _copy(answer, file, start if goes_on else 0, total, report)
 
 
-def _copy(answer: IO[bytes], file: IO[bytes], done: int, total: int | None, report: Report) -> bool:
-    while True:
-        try:
-            block = answer.read(_BLOCK)
-        except http.client.IncompleteRead as error:
-            block, total = error.partial, total if total is not None else -1
-            file.write(block)
-            return False
-        if not block:
-            return total is None or done >= total
+def _copy(
+    answer: http.client.HTTPResponse, file: IO[bytes], done: int, total: int | None, report: Report
+) -> bool:
+    while block := answer.read1(_BLOCK):  # what is there, so that nothing is lost where the rest never comes
         file.write(block)
         done += len(block)
         report(done, total)
+    return total is None or done >= total
 
 
 def _total(answer: http.client.HTTPResponse, start: int) -> int | None:

@@ -6,14 +6,14 @@ A question is a frozen value. Equal questions of several scorers are answered on
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Hashable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import scipy.linalg.blas
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from ood_bench.batch import Batch
@@ -22,6 +22,7 @@ from ood_bench.errors import CannotScore
 
 Split: TypeAlias = Literal["fit", "val", "target"]
 P = TypeVar("P")
+T = TypeVar("T")
 R_co = TypeVar("R_co", covariant=True)
 
 
@@ -65,8 +66,14 @@ class MomentsResult:
         return self.covariance + torch.outer(shift, shift)
 
     @cached_property
-    def _spectra(self) -> dict[bytes, tuple[Tensor, Tensor]]:
+    def _kept(self) -> dict[Hashable, Any]:
         return {}
+
+    def keep(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` returned the first time `key` was asked for: what scorers derive from these moments and share."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]  # type: ignore[no-any-return]  # what `make` returned
 
     def spectrum(self, point: Float[Tensor, " d"] | None = None) -> tuple[Float[Tensor, " d"], Float[Tensor, "d d"]]:
         """Eigenvalues (rising) and eigenvectors (columns) of the second moment about `point`, by default the mean.
@@ -74,11 +81,12 @@ class MomentsResult:
         Kept, so that scorers (and values of one hyper-parameter) which share a point share the decomposition.
         """
         key = b"" if point is None else point.cpu().numpy().tobytes()
-        if key not in self._spectra:
-            matrix = self.covariance if point is None else self.about(point)
-            values, vectors = torch.linalg.eigh(matrix)
-            self._spectra[key] = (values, vectors)
-        return self._spectra[key]
+
+        def make() -> tuple[Tensor, Tensor]:
+            values, vectors = torch.linalg.eigh(self.covariance if point is None else self.about(point))
+            return values, vectors
+
+        return self.keep(("spectrum", key), make)
 
 
 @dataclass(eq=False)
@@ -97,12 +105,12 @@ class Moments:
     split: Split = "fit"
 
     def add(self, partial: _MomentsPartial | None, batch: Batch) -> _MomentsPartial:
-        rows = self.of(batch).double()
+        rows = self.of(batch)
         if partial is None:
-            d = rows.shape[1]
+            d, shift = rows.shape[1], rows.mean(dim=0, dtype=torch.float64)
             zeros = torch.zeros(d, d, dtype=torch.float64, device=rows.device)
-            partial = _MomentsPartial(0, rows.mean(dim=0), torch.zeros_like(rows[0]), zeros.T)
-        centred = rows - partial.shift
+            partial = _MomentsPartial(0, shift, torch.zeros_like(shift), zeros.T)
+        centred = rows - partial.shift  # in float64, as the shift is
         partial.n += len(rows)
         partial.total += centred.sum(dim=0)
         _add_gram(partial.scatter, centred)
@@ -200,13 +208,12 @@ class ClassMeans:
         keep = groups >= 0
         if self.by == "correct":
             keep &= groups == batch.predicted
-        if not bool(keep.all()):
-            rows, groups = rows[keep], groups[keep]
-        if partial is None:
-            n_classes = batch.n_classes
-            zeros = torch.zeros(n_classes, rows.shape[1], dtype=torch.float64, device=rows.device)
-            partial = ClassMeansResult(torch.zeros(n_classes, dtype=torch.int64, device=rows.device), zeros)
-        partial.counts.add_(torch.bincount(groups, minlength=len(partial.counts)))
+        if partial is None:  # one group more, which takes the rows that are left out: no waiting for how many there are
+            size = batch.n_classes + 1
+            zeros = torch.zeros(size, rows.shape[1], dtype=torch.float64, device=rows.device)
+            partial = ClassMeansResult(torch.zeros(size, dtype=torch.int64, device=rows.device), zeros)
+        groups = torch.where(keep, groups, len(partial.counts) - 1)
+        partial.counts.index_add_(0, groups, torch.ones_like(groups))
         partial.sums.index_add_(0, groups, rows)
         return partial
 
@@ -214,9 +221,10 @@ class ClassMeans:
         return ClassMeansResult(a.counts + b.counts, a.sums + b.sums)
 
     def result(self, partial: ClassMeansResult) -> ClassMeansResult:
-        if int(partial.counts.sum()) == 0:
+        found = ClassMeansResult(partial.counts[:-1], partial.sums[:-1])
+        if int(found.counts.sum()) == 0:
             raise CannotScore(f"the {self.split} set has no row to group by {self.by} class")
-        return partial
+        return found
 
 
 # -- order statistics ---------------------------------------------------------------------------------------------------
@@ -247,11 +255,11 @@ class Digits:
         size = (1 << self.bits) * (rows.shape[1] if self.per_column else 1)
         counts = []
         for prefix in self.prefixes:
-            cell = digit
+            begins = None
             if self.known:
                 leading = (keys >> (width - self.known)) & ((1 << self.known) - 1)
-                cell = digit[leading == torch.tensor(prefix, dtype=keys.dtype, device=keys.device)]
-            counts.append(torch.bincount(cell.reshape(-1), minlength=size))
+                begins = leading == torch.tensor(prefix, dtype=keys.dtype, device=keys.device)
+            counts.append(_counts(digit, begins, size))
         return (width, counts) if partial is None else self.merge(partial, (width, counts))
 
     def merge(self, a: tuple[int, list[Tensor]], b: tuple[int, list[Tensor]]) -> tuple[int, list[Tensor]]:
@@ -294,6 +302,16 @@ def quantile(
     return between if per_column else between.squeeze(0)
 
 
+def _counts(cells: Int[Tensor, "..."], counted: Tensor | None, size: int) -> Int[Tensor, " size"]:
+    """How often each of 0 .. size - 1 stands among the cells that are counted."""
+    if cells.device.type == "cpu":
+        return torch.bincount((cells if counted is None else cells[counted]).reshape(-1), minlength=size)
+    # On a GPU `bincount` and a mask wait for the device; one cell more for what is not counted does not.
+    cells = cells.long() if counted is None else torch.where(counted, cells, size).long()
+    counts = torch.zeros(size + 1, dtype=torch.int64, device=cells.device)
+    return counts.scatter_add_(0, cells.reshape(-1), torch.ones_like(cells).reshape(-1))[:size]
+
+
 def _ordered_integers(values: Tensor) -> Tensor:
     """Integers whose unsigned order is the order of the floats: the sign bit flipped, or all bits of negatives."""
     integer = torch.int32 if values.dtype == torch.float32 else torch.int64
@@ -323,7 +341,7 @@ class Collect:
     def merge(self, a: list[tuple[int, Tensor]], b: list[tuple[int, Tensor]]) -> list[tuple[int, Tensor]]:
         return a + b
 
-    def result(self, partial: list[tuple[int, Tensor]]) -> Float[Tensor, "n ..."]:
+    def result(self, partial: list[tuple[int, Tensor]]) -> Shaped[Tensor, "n ..."]:
         return torch.cat([rows for _, rows in sorted(partial, key=lambda item: item[0])])
 
 

@@ -13,6 +13,7 @@ import pkgutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -47,9 +48,10 @@ class Entry:
     assumes: tuple[str, ...]
     aliases: tuple[str, ...]
     precision: Precision
-    origin: Literal["ours", "plugin"]
+    origin: Literal["ours", "plugin", "external"]
     source: str
     plugin_sha256: str | None = None
+    release: str | None = None  # of the package whose code an adapter runs; part of every key
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -82,7 +84,10 @@ class Registry:
         self.aliases.update(dict.fromkeys(entry.aliases, entry.name))
 
     def get(self, name: str) -> Entry:
-        """The entry of a name or alias; RequestError with near matches and the list otherwise."""
+        """The entry of a name, alias or `source:name`; RequestError with near matches and the list otherwise."""
+        source, colon, foreign = name.partition(":")
+        if colon:
+            return _foreign(source, foreign)
         entry = self.entries.get(self.aliases.get(name, name))
         if entry is None:
             raise unknown(self.what, name, self.entries)
@@ -90,6 +95,22 @@ class Registry:
 
     def names(self) -> list[str]:
         return sorted(self.entries)
+
+
+# Other packages whose own code can be run: source -> the adapter, imported when one of its names is asked for.
+SOURCES = {"pytorch-ood": "ood_bench.adapters.pytorch_ood", "openood": "ood_bench.adapters.openood"}
+
+
+@cache
+def _foreign(source: str, name: str) -> Entry:
+    """The entry that an adapter makes of another package's scorer."""
+    if source not in SOURCES:
+        raise unknown("source of scorers", source, SOURCES)
+    found = importlib.import_module(SOURCES[source]).find(name)
+    if found.name != f"{source}:{name}":  # written in another case
+        return _foreign(*found.name.split(":", 1))
+    entry: Entry = importlib.import_module("ood_bench.adapters.foreign").entry_of(found)
+    return entry
 
 
 SCORERS = Registry("scorer")

@@ -14,12 +14,12 @@ import torch
 
 from ood_bench.bank.base import Bank
 from ood_bench.bank.heads import head_sha256
-from ood_bench.engine import Refusal, Scores, fit_all, score_bank
+from ood_bench.engine import Learning, Refusal, Scores, fit_all, score_bank
 from ood_bench.errors import CannotScore
 from ood_bench.fitting import Fitted
 from ood_bench.material import Material
 from ood_bench.registry import SCORERS, fit_arguments
-from ood_bench.requirements import describe
+from ood_bench.requirements import describe, missing
 from ood_bench.specs import Spec, parse_spec
 from ood_bench.store.records import Provenance, Run, ScoreKey, ScoreRecord, Skipped, new_run_id, sha256_of_scores
 from ood_bench.store.store import Store
@@ -47,8 +47,15 @@ def every_spec() -> list[Spec]:
 
 def execute(material: Material, specs: Sequence[Spec], store: Store, stream: Stream, options: Options) -> Run:
     """Fill the store with the scores of all specs for all scored banks, and return (and keep) the run that says so."""
+    run = score_all(material, specs, store, stream, options)
+    store.put_run(run)
+    return run
+
+
+def score_all(material: Material, specs: Sequence[Spec], store: Store, stream: Stream, options: Options) -> Run:
+    """The same, and the run is not kept yet: for those who add to it what they conclude from its scores."""
     info = describe(material.learning, material.scored.values())
-    wanted, refused = _resolve(specs, info)
+    wanted, refused = _resolve(specs, info, material.learning)
     work = _Work(material, store, stream, options, info)
     todo = {spec: [name for name in material.scored if not work.is_kept(spec, name)] for spec in wanted}
     fits = fit_all([spec for spec, names in todo.items() if names], material.learning, info, stream)
@@ -61,7 +68,7 @@ def execute(material: Material, specs: Sequence[Spec], store: Store, stream: Str
             refused.update({(str(spec), name): refusal for spec, refusal in dropped.items()})
             for spec, scores in found.items():
                 work.keep(fits.fitted[spec], name, bank, scores)
-    run = Run(
+    return Run(
         id=new_run_id(),
         time=_now(),
         suite=material.suite.name,
@@ -81,8 +88,6 @@ def execute(material: Material, specs: Sequence[Spec], store: Store, stream: Str
             "score": shared,
         },
     )
-    store.put_run(run)
-    return run
 
 
 class _Work:
@@ -177,16 +182,24 @@ def provenance(device: torch.device) -> Provenance:
     )
 
 
-def _resolve(specs: Iterable[Spec], info: Info) -> tuple[list[Spec], dict[tuple[str, str | None], Refusal]]:
+def _resolve(
+    specs: Iterable[Spec], info: Info, learning: Learning
+) -> tuple[list[Spec], dict[tuple[str, str | None], Refusal]]:
     """Parameters filled for these banks. A value the user gave that cannot apply is a failure, a default's is a skip."""
     resolved: dict[Spec, None] = {}
     refused: dict[tuple[str, str | None], Refusal] = {}
     for spec in specs:
+        lacking = missing(spec, info, learning)
+        if lacking is not None:  # said first, with the flag that helps: without shapes parameters mean nothing
+            refused[str(spec), None] = Refusal(lacking, failed=False)
+            continue
         try:
             resolved[spec.resolved(info)] = None
         except (CannotScore, AssertionError) as error:
             reason = str(error) or "needs shapes that the banks do not have"
             refused[str(spec), None] = Refusal(reason, failed=spec.is_changed)
+        except Exception as error:  # a plug-in's own `resolve`: it must not lose the others
+            refused[str(spec), None] = Refusal(f"{type(error).__name__}: {error}", failed=True)
     return list(resolved), refused
 
 

@@ -61,9 +61,12 @@ class Spec:
 
     @property
     def version(self) -> str:
-        """Versions of the parts; a plug-in's also names its file's content, since its author need not raise one."""
+        """Versions of the parts; a plug-in's also names its file's content, since its author need not raise one, and an
+        adapter's the release of the package that it runs."""
         return "+".join(
-            str(part.entry.version) + (f".{part.entry.plugin_sha256[:12]}" if part.entry.plugin_sha256 else "")
+            str(part.entry.version)
+            + (f".{part.entry.plugin_sha256[:12]}" if part.entry.plugin_sha256 else "")
+            + (f" ({part.entry.release})" if part.entry.release else "")
             for part in self.parts
         )
 
@@ -88,8 +91,9 @@ class Spec:
         return tuple(dict.fromkeys(condition for part in self.parts for condition in part.entry.assumes))
 
     @property
-    def origin(self) -> Literal["ours", "plugin"]:
-        return "plugin" if any(part.entry.origin == "plugin" for part in self.parts) else "ours"
+    def origin(self) -> Literal["ours", "plugin", "external"]:
+        origins = {part.entry.origin for part in self.parts}
+        return "plugin" if "plugin" in origins else "external" if "external" in origins else "ours"
 
     @property
     def plugin_sha256(self) -> str | None:

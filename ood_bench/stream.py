@@ -1,9 +1,9 @@
-"""Banks as batches on a device: how many rows at a time, in which type, copied so that nothing stored can be modified."""
+"""Banks as batches on a device: how many rows at a time, and in which type."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -30,6 +30,11 @@ class Stream:
     device: torch.device
     memory: int
     rows: int | None = None  # fixed number of rows per batch, for tests and measurements
+    copies: bool = True  # batches never share memory with a bank; without, whoever reads them must modify nothing
+
+    def for_readers(self, *, trusted: bool) -> Stream:
+        """The same stream for scorers of our own, which are tested to modify nothing, or for a plug-in's."""
+        return replace(self, copies=not trusted)
 
     def rows_for(self, bank: Bank) -> int:
         """Rows per batch: all intermediates within a quarter of the budget, and on a CPU few enough for its caches."""
@@ -105,11 +110,11 @@ class Stream:
             )
 
     def _place(self, tensor: Tensor) -> Tensor:
-        """At least float32, and never the memory of the bank itself."""
+        """In at least float32; never the memory of the bank itself, unless readers are trusted with it."""
         wide = tensor.dtype
         if tensor.is_floating_point() and wide != torch.float64:
             wide = torch.float32
-        return tensor.to(self.device, wide, copy=tensor.device.type == "cpu")
+        return tensor.to(self.device, wide, copy=self.copies and tensor.device.type == "cpu")
 
 
 @dataclass(eq=False)

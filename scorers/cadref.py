@@ -46,7 +46,7 @@ class FittedCARef:
     means: Float[Tensor, "K d"]
 
     def score(self, batch: Batch) -> Float[Tensor, " n"]:
-        error = (batch.features - self.means.to(batch.features)[batch.predicted]).abs().sum(dim=1)
+        error = (batch.features - self.means.to(batch.features).index_select(0, batch.predicted)).abs().sum(dim=1)
         return -error / feature_l1(batch).clamp_min(SMALLEST)
 
 
@@ -79,7 +79,7 @@ class FittedCADRef:
 
     def score(self, batch: Batch) -> Float[Tensor, " n"]:
         features, y = batch.features, batch.predicted
-        error = (features - self.means.to(features)[y]) * batch.head.weight.to(features).sign()[y]
+        error = (features - self.means.to(features).index_select(0, y)) * batch.head.weight.sign().index_select(0, y)
         raising, lowering = error.relu().sum(dim=1), error.neg().relu().sum(dim=1)
         size = feature_l1(batch).clamp_min(SMALLEST)
         term = LOGIT_TERMS[self.logit](batch).clamp_min(SMALLEST)

@@ -18,9 +18,7 @@ from ood_bench.registry import scorer
 from ood_bench.types import ABSTAIN, FEATURES, FIT, HEAD, Head, Info
 
 
-@scorer(
-    "dcs", paper="after Burns, 2025, arXiv:2510.04302 (a metric with labels); label-free: ours", precision="float64"
-)
+@scorer("dcs", paper="after Burns, 2025, arXiv:2510.04302 (a metric with labels); label-free: ours")
 @dataclass(frozen=True)
 class DCS:
     """(loading_correct p_c - loading_wrong p_w)(1 - p_idk) with the top answer taken for the correct one.
@@ -64,14 +62,13 @@ class FittedDCS:
     vim: FittedViM | None
 
     def score(self, batch: Batch) -> Float[Tensor, " n"]:
-        logits, idk = batch.logits, None
+        answers, idk = batch.double, None
         if self.options.idk == "column":
-            column = int(batch.abstain_index or 0)
+            column, logits = int(batch.abstain_index or 0), answers.logits
             idk = logits[:, column]
-            logits = torch.cat([logits[:, :column], logits[:, column + 1 :]], dim=1)
+            answers = Batch(logits=torch.cat([logits[:, :column], logits[:, column + 1 :]], dim=1))
         elif self.vim is not None:
-            idk = self.vim.virtual_logit(batch)
-        answers = Batch(logits=logits)
+            idk = self.vim.virtual_logit(batch).double()  # the product in the bank's type, as `vim` itself takes it
         # Relative to the top answer: itself 1, the others `tail`, abstaining `idk`. No difference of near-equal numbers.
         abstain = torch.zeros_like(answers.tail_sum) if idk is None else (idk - answers.max_logit).exp()
         total = 1 + answers.tail_sum + abstain

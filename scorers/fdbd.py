@@ -45,7 +45,7 @@ class FittedFDBD:
 
     def score(self, batch: Batch) -> Float[Tensor, " n"]:
         gaps = batch.max_logit[:, None] - batch.logits
-        boundaries: Tensor = gaps.mul_(self.inverse.to(batch.logits)[batch.predicted]).sum(dim=1)
+        boundaries: Tensor = gaps.mul_(self.inverse.to(batch.logits).index_select(0, batch.predicted)).sum(dim=1)
         return boundaries / deviation(batch, self.mean).clamp_min(SHORTEST)
 
 

@@ -16,6 +16,7 @@ from ood_bench.columns import features, unit_features
 from ood_bench.errors import CannotScore
 from ood_bench.reductions import ClassMeans, ClassMeansResult, Fit, Moments, MomentsResult
 from ood_bench.registry import scorer
+from ood_bench.selection import argmax
 from ood_bench.types import FEATURES, FIT, FIT_LABELS
 
 LEE = "Lee et al., NeurIPS 2018, arXiv:1807.03888"
@@ -49,7 +50,7 @@ class RMDS:
 
     def fit(self) -> Fit:
         moments, classes = yield from learn(unit=False)
-        return FittedRMDS(classes, background(moments, unit=False))
+        return relative(classes, background(moments, unit=False))
 
 
 @scorer("mds-pp", paper=MUELLER, needs=NEEDS, aliases=("mds++", "mahalanobis++"))
@@ -69,7 +70,7 @@ class RMDSPlusPlus:
 
     def fit(self) -> Fit:
         moments, classes = yield from learn(unit=True)
-        return FittedRMDS(classes, background(moments, unit=True))
+        return relative(classes, background(moments, unit=True))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -125,6 +126,13 @@ class FittedRMDS:
         return from_all - self.classes.squared_distance(batch)
 
 
+def relative(classes: Classes, overall: Space) -> FittedRMDS:
+    """The difference of the two distances; with one class they are the same distance and only rounding would be left."""
+    if len(classes.means) < 2:
+        raise CannotScore("a relative Mahalanobis distance needs fit rows of at least 2 classes, got rows of 1")
+    return FittedRMDS(classes, overall)
+
+
 def learn(*, unit: bool) -> Fit:
     """Moments of the (unit) features, and the classes in their whitened space; every scorer here shares both."""
     column = unit_features if unit else features
@@ -165,16 +173,13 @@ def nearest_distance(rows: Float[Tensor, "n r"], centres: Float[Tensor, "C r"]) 
     costs no digits.
     """
     centres = centres.to(rows)
-    distance: Tensor = torch.linalg.vector_norm(rows - centres[nearest_index(rows, centres)], dim=1)
+    distance: Tensor = torch.linalg.vector_norm(rows - centres.index_select(0, nearest_index(rows, centres)), dim=1)
     return distance
 
 
 def nearest_index(rows: Float[Tensor, "n r"], centres: Float[Tensor, "C r"]) -> Int[Tensor, " n"]:
     """Which centre is nearest, from one product: |a - b|^2 is least where ab - |b|^2 / 2 is largest."""
-    closeness = torch.addmm(-centres.square().sum(dim=1) / 2, rows, centres.T)
-    if closeness.device.type == "cpu":  # NumPy's argmax is vectorised where torch's is not
-        return torch.from_numpy(closeness.numpy().argmax(axis=1))
-    return closeness.argmax(dim=1)
+    return argmax(torch.addmm(-centres.square().sum(dim=1) / 2, rows, centres.T))
 
 
 def _classes(moments: MomentsResult, means: ClassMeansResult, unit: bool) -> Classes:

@@ -39,6 +39,6 @@ class FittedNCI:
     mean: Float[Tensor, " d"]
 
     def score(self, batch: Batch) -> Float[Tensor, " n"]:
-        weight = batch.head.weight.to(batch.features)[batch.predicted]
+        weight = batch.head.weight.to(batch.features).index_select(0, batch.predicted)
         along = ((batch.features - self.mean.to(batch.features)) * weight).sum(dim=1)
         return along / deviation(batch, self.mean).clamp_min(SHORTEST) + self.alpha * feature_l1(batch)

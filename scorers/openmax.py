@@ -15,6 +15,7 @@ from ood_bench.errors import CannotScore
 from ood_bench.parameters import Range
 from ood_bench.reductions import ClassMeans, Fit, Split
 from ood_bench.registry import scorer
+from ood_bench.selection import argmax
 from ood_bench.types import FIT, FIT_LABELS, LOGITS, Info
 
 Rows = Literal["correct", "label"]
@@ -30,14 +31,15 @@ class Distance:
     euclid: float
 
     def __call__(self, batch: Batch, to: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
-        logits, means = batch.logits, self.means.to(batch.logits)[to]
+        logits, means = batch.logits, self.means.to(batch.logits).index_select(0, to)
         distance: Tensor = torch.linalg.vector_norm(logits - means, dim=1)
         if self.euclid == 1:
             return distance
         tiny = torch.finfo(logits.dtype).tiny
         lengths = torch.linalg.vector_norm(logits, dim=1) * torch.linalg.vector_norm(means, dim=1)
         cosine = (logits * means).sum(dim=1) / lengths.clamp_min(tiny)
-        return self.euclid * distance + (1 - self.euclid) * (1 - cosine)
+        mixed: Tensor = self.euclid * distance + (1 - self.euclid) * (1 - cosine)
+        return mixed
 
 
 @dataclass(frozen=True)
@@ -158,10 +160,12 @@ class FittedOpenMax:
     tails: Tails
 
     def score(self, batch: Batch) -> Float[Tensor, " n"]:
-        largest = batch.logits.topk(self.alpha, dim=1)
         revised, unknown = batch.logits.clone(), torch.zeros_like(batch.max_logit)
+        others, value, to = batch.logits.clone(), batch.max_logit, batch.predicted
         for rank in range(self.alpha):
-            value, to = largest.values[:, rank], largest.indices[:, rank]
+            if rank > 0:
+                others.scatter_(1, to[:, None], -torch.inf)
+                value, to = others.amax(dim=1), argmax(others)
             weight = (self.alpha - rank) / self.alpha
             taken = value * weight * self.tails.unusual(self.distance(batch, to), to)
             revised.scatter_(1, to[:, None], (value - taken)[:, None])

@@ -38,7 +38,7 @@ class FittedSHE:
 
     def score(self, batch: Batch) -> Float[Tensor, " n"]:
         patterns = self.patterns.to(batch.features)
-        likeness: Tensor = torch.linalg.vecdot(batch.features, patterns[batch.predicted])
+        likeness: Tensor = torch.linalg.vecdot(batch.features, patterns.index_select(0, batch.predicted))
         return likeness
 
     def learned(self) -> dict[str, int]:

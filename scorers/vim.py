@@ -13,7 +13,7 @@ from ood_bench.batch import Batch
 from ood_bench.columns import max_logit
 from ood_bench.errors import CannotScore
 from ood_bench.parameters import Range
-from ood_bench.reductions import Fit, Mean, Moments
+from ood_bench.reductions import Fit, Mean, Moments, MomentsResult
 from ood_bench.registry import scorer
 from ood_bench.types import FEATURES, FIT, HEAD, LOGITS, Head, Info
 
@@ -33,14 +33,30 @@ def principal_dim(dim: int | None, d: int, name: str) -> int:
     return chosen
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ResidualNorm:
     """Length of what is left of the features outside the principal space; also a column for reductions."""
 
     origin: Float[Tensor, " d"]
     residual: Float[Tensor, "d r"]
 
+    @classmethod
+    def of(cls, moments: MomentsResult, head: Head, dim: int) -> ResidualNorm:
+        """One for all scorers that ask for the same principal space."""
+
+        def make() -> ResidualNorm:
+            _, vectors = moments.spectrum(head.origin)
+            return cls(head.origin, vectors[:, : vectors.shape[1] - dim])
+
+        return moments.keep(("residual norm", dim, head.origin.cpu().numpy().tobytes()), make)
+
     def __call__(self, batch: Batch) -> Float[Tensor, " n"]:
+        return batch.once(self, lambda: self._length(batch))
+
+    def __repr__(self) -> str:  # the name of this shared work in the account of seconds
+        return "residual norm"
+
+    def _length(self, batch: Batch) -> Float[Tensor, " n"]:
         features = batch.features
         outside = (features - self.origin.to(features)) @ self.residual.to(features)
         length: Tensor = torch.linalg.vector_norm(outside, dim=1)
@@ -63,8 +79,7 @@ class Residual:
 
     def fit(self, head: Head) -> Fit:
         moments = yield Moments()
-        _, vectors = moments.spectrum(head.origin)
-        return FittedResidual(ResidualNorm(head.origin, vectors[:, : vectors.shape[1] - (self.dim or 0)]))
+        return FittedResidual(ResidualNorm.of(moments, head, self.dim or 0))
 
 
 @dataclass(frozen=True)
@@ -91,12 +106,13 @@ class ViM:
 
     def fit(self, head: Head) -> Fit:
         moments, top = yield Moments(), Mean(max_logit)
-        values, vectors = moments.spectrum(head.origin)
-        norm = ResidualNorm(head.origin, vectors[:, : vectors.shape[1] - (self.dim or 0)])
+        values, _ = moments.spectrum(head.origin)
+        norm = ResidualNorm.of(moments, head, self.dim or 0)
         length = yield Mean(norm)
         if not length > ROUNDING * values.clamp_min(0).sum().sqrt():  # the root mean square of |h - origin|
             raise CannotScore(
-                f"vim: the fit features have no component outside {self.dim} dimensions (beyond rounding); ask for a smaller dim"
+                f"vim: the fit features have no component outside {self.dim} dimensions beyond rounding; "
+                "ask for a smaller dim"
             )
         return FittedViM(norm, top / length)
 

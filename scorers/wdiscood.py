@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
-from ood_bench.scorers.mahalanobis import NEEDS, Space, learn, nearest_distance
 from torch import Tensor
 
 from ood_bench.batch import Batch
@@ -15,6 +14,7 @@ from ood_bench.errors import CannotScore
 from ood_bench.parameters import Range
 from ood_bench.reductions import Fit
 from ood_bench.registry import scorer
+from ood_bench.scorers.mahalanobis import NEEDS, Space, learn, nearest_distance
 from ood_bench.types import Info
 
 
@@ -46,8 +46,10 @@ class WDiscOOD:
     def fit(self) -> Fit:
         _, classes = yield from learn(unit=self.unit)
         means = classes.means
+        if len(means) < 2:
+            raise CannotScore("wdiscood needs fit rows of at least 2 classes to tell apart, got rows of 1")
         _, vectors = torch.linalg.eigh(means.T @ means)
-        dim = min(int(self.dim), max(len(means) - 1, 1), len(vectors))
+        dim = min(int(self.dim), len(means) - 1, len(vectors))
         # Falling ratios: the first `dim` columns are G, the others span the residual.
         return FittedWDiscOOD(classes.space, vectors.flip(1), means @ vectors.flip(1)[:, :dim], float(self.lam))
 

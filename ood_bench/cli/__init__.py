@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Bring per-sample scores from other programs into the tables, marked.",
     ),
     "compare": ("ood_bench.cli.compare:compare", "Test stored scorers against each other, and rank them."),
+    "tune": ("ood_bench.cli.tune:tune", "Choose hyper-parameters on validation sets, and show the whole curve."),
     "leaderboard": ("ood_bench.cli.leaderboard:leaderboard", "Publish results as CSV with their records."),
     "scores": ("ood_bench.cli.scores:scores", "Show single samples: ids, classes and scores, the worst first."),
     "recommend": ("ood_bench.cli.recommend:recommend", "Say which scorer suits a backbone, by stored results."),
@@ -35,7 +36,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "query": ("ood_bench.cli.query:query", "Answer SQL over stored rows, records and runs (needs DuckDB)."),
     "recompute": ("ood_bench.cli.query:recompute", "Derive every metric and interval anew from stored scores."),
     "store": ("ood_bench.cli.store:store", "Merge, check and tidy the store of records."),
+    "plot": ("ood_bench.cli.plot:plot", "Draw a scorer's histogram, ROC or risk-coverage curve."),
+    "site": ("ood_bench.cli.site:site", "Write a page to look at: tables, heat map, curves, sources."),
     "check-scorer": ("ood_bench.cli.check_scorer:check_scorer", "Run the contract suite on your own scorer file."),
+    "threshold": ("ood_bench.cli.threshold:threshold", "Set a scorer's threshold and save it as a detector."),
     "bank": ("ood_bench.cli.bank:bank", "Verify or remove a bank."),
     "doctor": (
         "ood_bench.cli.doctor:doctor",

@@ -20,8 +20,8 @@ from ood_bench.store.rows import rows_of
 from ood_bench.store.store import Store
 from ood_bench.suites import load_suite
 
-# Theirs that are no alias of ours: another spelling of the same method.
-SPELLINGS = {"klm": "klm", "mls": "maxlogit", "ebo": "energy", "mdsens": "mds-ens", "weiper+kld": "weiper"}
+# Theirs that are no alias of ours and mean one of ours; their ASH is the binarising one.
+SPELLINGS = {"ash": "ash-b", "weiper+kld": "weiper"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from ood_bench.store.rows import rows_of
 from ood_bench.store.store import Store
 from ood_bench.store.submission import opened, suite_of, write_submission
 from ood_bench.suites import Suite, list_suites, load_suite, parse_suite
+from ood_bench.tasks.publish import export_tasks
 
 SUITE = click.option("--suite", metavar="NAME", help="Which suite. [default: that of the latest run]")
 MODEL = click.option("--model", "models", multiple=True, metavar="NAME", help="Only these models.")
@@ -46,11 +47,17 @@ def leaderboard() -> None:
 def export(
     suite: str | None, models: tuple[str, ...], run_id: str | None, out: Path, plugins: bool, home: str | None
 ) -> None:
-    """Write DIR/<suite>.csv (shares in [0, 1]) and DIR/<suite>.records.jsonl (full precision and hashes)."""
+    """Write DIR/<suite>.csv (shares in [0, 1]) and DIR/<suite>.records.jsonl (full precision and hashes).
+
+    Tasks that have results get a table each, DIR/<suite>.<task>.csv.
+    """
     place = find_home(home)
     store = Store(place)
     chosen, run = choose(place, store, suite, run_id)
-    for path in files.export(rows_of(store, chosen, run=run, models=models, intervals=True), out, plugins=plugins):
+    rows = rows_of(store, chosen, run=run, models=models, intervals=True)
+    paths = files.export(rows, out, plugins=plugins)
+    paths += export_tasks(store, chosen, out, run=run, models=models, plugins=plugins)
+    for path in paths:
         click.echo(str(path))
 
 

@@ -33,15 +33,17 @@ def scorers(plugins: tuple[Path, ...], with_absent: bool, as_json: bool) -> None
         load_plugin(plugin)
     entries = [SCORERS.entries[name] for name in SCORERS.names()]
     rows = [describe(entry, as_json) for entry in entries]
-    if not with_absent:
-        show("scorers", rows, COLUMNS, as_json=as_json)
-        return
-    rows = [{**row, "status": "ready"} for row in rows]
-    rows += [
-        {"name": one.name, "paper": one.paper, "status": "not cacheable", "reason": f"{one.reason}; {BRING}"}
+    absent: list[dict[str, object]] = [
+        {"name": one.name, "paper": one.paper, "status": "not cacheable", "reason": f"it {one.reason}; {BRING}"}
         for one in NOT_CACHEABLE.values()
     ]
-    show("scorers", rows, (*COLUMNS, "status", "reason"), as_json=as_json)
+    if not with_absent:
+        show("scorers", rows, COLUMNS, as_json=as_json)
+    elif as_json:
+        show("scorers", [{**row, "status": "ready"} for row in rows] + absent, COLUMNS, as_json=True)
+    else:
+        show("scorers", rows, COLUMNS, as_json=False)
+        show("scorers that a cache cannot answer", absent, ("name", "status", "reason", "paper"), as_json=False)
 
 
 @click.command()

@@ -21,7 +21,7 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "
 SMALLEST_MEMORY = 1 << 20
 
 
-class Bytes(click.ParamType):
+class Bytes(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
     """A number of bytes, as 2GiB, 512MiB or 1500000."""
 
     name = "size"

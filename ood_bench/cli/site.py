@@ -22,6 +22,7 @@ from ood_bench.suites import list_suites, load_suite
 @click.option("--suite", "suites", multiple=True, metavar="NAME", help="Only these suites. [default: all with results]")
 @click.option("--model", "models", multiple=True, metavar="NAME", help="Only these models.")
 @click.option("--scorer", "scorers", multiple=True, metavar="SPEC", help="Only these scorers.")
+@click.option("--task", "tasks", multiple=True, metavar="NAME", help="ood, selective, ...; repeat. [default: all]")
 @click.option("--intervals", is_flag=True, help="Add 95 % confidence intervals; they cost seconds the first time.")
 @click.option("--title", default="OOD benchmark", show_default=True, help="What the page is called.")
 @HOME
@@ -30,6 +31,7 @@ def site(
     suites: tuple[str, ...],
     models: tuple[str, ...],
     scorers: tuple[str, ...],
+    tasks: tuple[str, ...],
     intervals: bool,
     title: str,
     home: str | None,
@@ -41,7 +43,7 @@ def site(
     """
     place = find_home(home)
     store = Store(place)
-    collector = Collector(store, Wanted(models, scorers, intervals))
+    collector = Collector(store, Wanted(models, scorers, tasks, intervals))
     if suites:
         for name in suites:
             if not collector.add(load_suite(name, place)):
@@ -54,4 +56,6 @@ def site(
     document = collector.document(title, datetime.now(UTC).isoformat(timespec="minutes"))
     page = to_page(document).encode()
     write_bytes(out / "index.html", page)
-    click.echo(f"{out / 'index.html'}: {len(page) / 1024:.0f} KiB, {', '.join(str(s['name']) for s in collector.suites)}")
+    click.echo(
+        f"{out / 'index.html'}: {len(page) / 1024:.0f} KiB, {', '.join(str(s['name']) for s in collector.suites)}"
+    )

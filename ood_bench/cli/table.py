@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from ood_bench.cli.options import HOME, JSON, print_json
 from ood_bench.defaults import default_suite
+from ood_bench.errors import RequestError
+from ood_bench.files import write_bytes
 from ood_bench.home import Home, find_home
 from ood_bench.render.table import FORMATS, Format, render
 from ood_bench.store.records import Run
@@ -14,6 +18,7 @@ from ood_bench.store.seeds import aggregate_seeds
 from ood_bench.store.store import Store
 from ood_bench.suites import FprOrientation, Suite, load_suite
 from ood_bench.tasks.catalogue import NAMES, OOD, chosen_tasks, get_task
+from ood_bench.tasks.figures import figure
 from ood_bench.tasks.render import render_task
 from ood_bench.tasks.task import Asked
 
@@ -31,6 +36,13 @@ from ood_bench.tasks.task import Asked
 )
 @click.option("--detail/--means", default=None, help="Every set, or only the means over groups. [default: what fits]")
 @click.option("--seeds", is_flag=True, help="Mean over checkpoints and seeds instead of a line for each.")
+@click.option(
+    "--figure",
+    "figure_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE.svg",
+    help="Draw the task instead: scatter plots (accuracy), reliability diagrams (calibration), risk-coverage (selective).",
+)
 @HOME
 @JSON
 def table(
@@ -44,6 +56,7 @@ def table(
     metrics: tuple[str, ...],
     detail: bool | None,
     seeds: bool,
+    figure_file: Path | None,
     home: str | None,
     as_json: bool,
 ) -> None:
@@ -57,6 +70,12 @@ def table(
         rows = aggregate_seeds(rows)
     asked = Asked(store, chosen, run, models, scorers)
     tasks = {name: get_task(name) for name in wanted if name != OOD}
+    if figure_file is not None:
+        if len(tasks) != 1:
+            raise RequestError(f"--figure draws one task; name it with --task, got {', '.join(wanted)}")
+        write_bytes(figure_file, figure(next(iter(tasks.values())), asked).encode())
+        click.echo(str(figure_file))
+        return
     if as_json:
         found = {name: task.document(task.rows(asked), task.details(asked)) for name, task in tasks.items()}
         print_json({"schema": 1, "rows": [row.columns() for row in rows], **({"tasks": found} if found else {})})

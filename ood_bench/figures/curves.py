@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int, Real
+from jaxtyping import Float, Real
 
-from ood_bench.metrics.ood import SortedScores, crossing
+from ood_bench.metrics.ood import Scores, SortedScores
 from ood_bench.metrics.risk_coverage import risk_coverage_curve
 
 BINS = 48
@@ -19,8 +19,8 @@ TAIL = 0.005  # share of a set's scores at either end that may lie outside the p
 class Histograms:
     """Several sets over the same bins. A set's shares sum to 1: what lies beyond the edges is in the outermost bins."""
 
-    edges: Float[np.ndarray, " b+1"]
-    shares: Mapping[str, Float[np.ndarray, " b"]]
+    edges: Float[np.ndarray, " e"]  # one more than there are bins
+    shares: Mapping[str, Float[np.ndarray, " _"]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,21 +54,16 @@ def histograms(scores: Mapping[str, Real[np.ndarray, " _"]], bins: int = BINS) -
     return Histograms(edges, shares)
 
 
-def roc(id_scores: Real[np.ndarray, " n"], ood_scores: Real[np.ndarray, " m"]) -> Curve:
+def roc(id_scores: Scores, ood_scores: Scores) -> Curve:
     """Share of ID kept (y) over share of OOD accepted (x), from (0, 0) to (1, 1), ties joined linearly.
 
-    The area under it is the AUROC.
+    The area under it is the AUROC. Pass `SortedScores` where a set is used more than once.
     """
-    inside, outside = SortedScores(id_scores, "ID scores"), SortedScores(ood_scores, "OOD scores")
-    cross = crossing(inside, outside)
-    at_id = _kept(inside.n - inside.below[:-1], inside.n), _kept(
-        outside.n - outside.below[cross.ood_below_id], outside.n
+    kept, accepted = (
+        scores if isinstance(scores, SortedScores) else SortedScores(scores) for scores in (id_scores, ood_scores)
     )
-    at_ood = _kept(inside.n - inside.below[cross.id_below_ood], inside.n), _kept(
-        outside.n - outside.below[:-1], outside.n
-    )
-    points = np.unique(np.stack([np.append(at_id[1], at_ood[1]), np.append(at_id[0], at_ood[0])]), axis=1)
-    return Curve(np.append(0.0, points[0]), np.append(0.0, points[1]))
+    thresholds = np.union1d(kept.distinct, accepted.distinct)[::-1]
+    return Curve(np.append(0.0, _at_least(accepted, thresholds)), np.append(0.0, _at_least(kept, thresholds)))
 
 
 def risk_coverage(confidence: Real[np.ndarray, " n"], right: np.ndarray) -> Curve:
@@ -77,6 +72,8 @@ def risk_coverage(confidence: Real[np.ndarray, " n"], right: np.ndarray) -> Curv
     return Curve(curve.coverage, curve.risk)
 
 
-def _kept(count: Int[np.ndarray, " p"], n: int) -> Float[np.ndarray, " p"]:
-    share: np.ndarray = count / n
+def _at_least(scores: SortedScores, thresholds: Float[np.ndarray, " p"]) -> Float[np.ndarray, " p"]:
+    """The share of the scores that are >= each threshold."""
+    below = scores.below[np.searchsorted(scores.distinct, thresholds)]
+    share: np.ndarray = 1 - below / scores.n
     return share

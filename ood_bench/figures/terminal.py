@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -42,13 +41,6 @@ def curve_text(curve: Curve, x: str, y: str, *, width: int = 80, top: float = 1.
     lines.append(f"{'0':>6} └{'─' * columns}")
     lines.append(f"{'':7} 0{x:^{columns - 4}}100")
     return "\n".join(lines)
-
-
-def legend_text(values: Mapping[str, float] | Sequence[tuple[str, float]]) -> str:
-    """Shares in percent, one below the other."""
-    pairs = list(values.items()) if isinstance(values, Mapping) else list(values)
-    widest = max(len(name) for name, _ in pairs)
-    return "\n".join(f"{name:<{widest}}  {100 * value:6.2f} %" for name, value in pairs)
 
 
 def _ended(text: str, width: int) -> str:

@@ -30,7 +30,10 @@ from ood_bench.suites import (
     write_suite,
 )
 
-_COMPARED = ("title", "paper", "protocol", "fpr", "label_space", "fit", "val", "test", "val_ood", "groups", "shifted", "sets")
+_COMPARED = (
+    *("title", "paper", "protocol", "fpr", "label_space"),
+    *("fit", "val", "test", "val_ood", "groups", "shifted", "sets"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from ood_bench.importing.scores import TEST, SetScores, read_scores
 from ood_bench.naming import NAME, unknown
 from ood_bench.store.records import Provenance, Run, ScoreKey, ScoreRecord, new_run_id, sha256_of_scores
 from ood_bench.store.store import Store
+from ood_bench.suite_types import VAL_OOD
 from ood_bench.suites import SetSpec, Suite, list_suites, load_suite, write_suite
 
 ALONE = "ood"  # the group of sets for which neither file nor suite names one

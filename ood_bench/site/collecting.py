@@ -13,19 +13,20 @@ from ood_bench.canonical import canonical_json
 from ood_bench.errors import RequestError
 from ood_bench.render.columns import METRICS
 from ood_bench.render.labels import printable
-from ood_bench.site.drawn import ROC_X, drawn_risk, drawn_sets
+from ood_bench.site.drawn import RISK_X, ROC_X, drawn_risk, drawn_sets
+from ood_bench.site.labels import labels_of
 from ood_bench.site.methods import methods_of
 from ood_bench.site.tables import Hashes, Texts
 from ood_bench.statistics.families import family_of
 from ood_bench.store.records import ScoreRecord
-from ood_bench.store.row import METRICS as METRIC_COLUMNS
 from ood_bench.store.row import MEAN, Row
+from ood_bench.store.row import METRICS as METRIC_COLUMNS
 from ood_bench.store.rows import rows_of_lines
-from ood_bench.store.selection import Line, select
+from ood_bench.store.selection import Line
 from ood_bench.store.store import Store
 from ood_bench.store.uncertainty import with_intervals
 from ood_bench.suites import Suite
-from ood_bench.tasks.catalogue import OOD, TASKS
+from ood_bench.tasks.catalogue import OOD, chosen_tasks, get_task
 from ood_bench.tasks.row import Column, TaskRow
 from ood_bench.tasks.task import Asked, Task
 
@@ -39,6 +40,7 @@ class Wanted:
 
     models: Collection[str] = ()
     scorers: Collection[str] = ()
+    tasks: Collection[str] = ()
     intervals: bool = False
 
 
@@ -51,23 +53,25 @@ class Collector:
         self.suites: list[dict[str, object]] = []
         self.boards: list[dict[str, object]] = []
         self.scorers: set[str] = set()
+        self.labels: dict[tuple[str, str, int | None], str] = {}  # of the lines of the suite at hand
 
     def add(self, suite: Suite) -> bool:
         """Whether there was anything stored for the suite."""
-        lines = select(self.store, suite, None, self.wanted.models, self.wanted.scorers)
+        asked = Asked(self.store, suite, None, self.wanted.models, self.wanted.scorers)
+        lines = asked.lines
         if not any(line.records for line in lines):
             return False
         place = len(self.suites)
         self.suites.append(_suite(suite))
         self.scorers.update(line.scorer for line in lines)
         labels = labels_of(lines)
-        if suite.groups:
-            self.boards.append(self._ood(place, suite, lines, labels))
-        asked = Asked(self.store, suite, None, self.wanted.models, self.wanted.scorers)
-        for task in TASKS.values():
-            if task.unsupported(suite) is None:
-                board = self._task(place, task, task.rows(asked))
-                self.boards += [board] if board["lines"] else []
+        self.labels = {(line.spec, line.model, line.model_seed): each for line, each in zip(lines, labels, strict=True)}
+        for name in chosen_tasks(self.wanted.tasks, suite):
+            if name == OOD:
+                self.boards.append(self._ood(place, suite, lines, labels))
+                continue
+            board = self._task(place, get_task(name), get_task(name).rows(asked))
+            self.boards += [board] if board["lines"] else []
         return True
 
     def document(self, title: str, time: str) -> dict[str, object]:
@@ -81,6 +85,7 @@ class Collector:
             "program": version("ood-bench"),
             "time": time,
             "rocX": [round(float(x), 6) for x in ROC_X],
+            "riskX": [round(float(x), 6) for x in RISK_X],
             "suites": self.suites,
             "checkpoints": self.checkpoints.to_json(),
             "families": [family_of(name) for name in self.checkpoints.to_json()],
@@ -92,7 +97,8 @@ class Collector:
         }
 
     def _ood(self, place: int, suite: Suite, lines: Sequence[Line], labels: Sequence[str]) -> dict[str, object]:
-        rows = [row for _, of_line in (found := list(rows_of_lines(self.store, suite, lines))) for row in of_line]
+        found = list(rows_of_lines(self.store, suite, lines))
+        rows = [row for _, of_line in found for row in of_line]
         if self.wanted.intervals:
             rows = with_intervals(self.store, rows)
         width = len(rows) // len(lines)  # every line has a row for every set and every group's mean
@@ -110,7 +116,7 @@ class Collector:
             "notes": [],
             "lines": [
                 {
-                    **self._line(line, label, of_line),
+                    **self._line(suite, line, label, of_line),
                     "cells": [self._cell(row, line) for row in rows[index * width : (index + 1) * width]],
                     **self._curves(suite, line),
                 }
@@ -118,8 +124,8 @@ class Collector:
             ],
         }
 
-    def _line(self, line: Line, label: str, rows: Sequence[Row]) -> dict[str, object]:
-        first = next(iter(line.records.values()), None)
+    def _line(self, suite: Suite, line: Line, label: str, rows: Sequence[Row]) -> dict[str, object]:
+        first, inside = next(iter(line.records.values()), None), line.records.get(suite.test or "")
         accuracy = next((row.id_accuracy for row in rows if row.id_accuracy is not None), None)
         return {
             "at": self._checkpoint(line.model, line.model_seed),
@@ -129,6 +135,7 @@ class Collector:
             "params": line.params or "{}",
             "accuracy": _rounded(accuracy),
             **({} if first is None else self._record(first)),
+            **({} if inside is None else {"id": self._source(inside)}),
         }
 
     def _record(self, record: ScoreRecord) -> dict[str, object]:
@@ -152,21 +159,23 @@ class Collector:
         }
 
     def _cell(self, row: Row, line: Line) -> list[object]:
-        """[values, reason, n, seconds, [ID source, OOD source], intervals]; without values: [0, reason]."""
+        """[values, reason, n, seconds, source of the OOD scores, intervals]; without values: [0, reason]."""
         reason = self.texts.place(row.reason)
         if row.status != "ok":
             return [0, reason]
         values = [_rounded(getattr(row, name)) for name in METRIC_COLUMNS]
         seconds = None if row.score_seconds is None else float(f"{row.score_seconds:.3g}")
-        sources = [] if row.set == MEAN else [self._source(line.records[source.set]) for source in row.sources]
+        source = [] if row.set == MEAN else self._source(line.records[row.set])
         intervals = [(row.interval(name)) for name in METRIC_COLUMNS] if row.intervals else []
         bounds = [0 if each is None else [_rounded(each.low), _rounded(each.high)] for each in intervals]
-        return [values, reason, row.n_ood, seconds, sources, bounds]
+        return [values, reason, row.n_ood, seconds, source, bounds]
 
     def _source(self, record: ScoreRecord) -> list[int]:
         """[record, scores, bank, list, where and with what, when]."""
         made = record.provenance[0] if record.provenance else None
-        versions = "" if made is None else ", ".join(f"{name} {each}" for name, each in sorted(made["versions"].items()))
+        versions = (
+            "" if made is None else ", ".join(f"{name} {each}" for name, each in sorted(made["versions"].items()))
+        )
         return [
             self.hashes.place(record.key.sha256),
             self.hashes.place(record.scores_sha256),
@@ -181,9 +190,7 @@ class Collector:
         inside = line.records.get(suite.test or "")
         if inside is None:
             return {}
-        outside = {
-            name: line.records[name] for sets in suite.groups.values() for name in sets if name in line.records
-        }
+        outside = {name: line.records[name] for sets in suite.groups.values() for name in sets if name in line.records}
         risk = drawn_risk(self.store, inside)
         return {
             **({"drawn": drawn_sets(self.store, inside, outside)} if outside else {}),
@@ -221,7 +228,7 @@ class Collector:
         return {
             "at": self._checkpoint(first.model, first.model_seed),
             "scorer": first.method,
-            "label": printable(first.spec or first.method),
+            "label": self.labels.get((first.spec or "", first.model, first.model_seed), printable(first.method)),
             "spec": printable(first.spec or first.method),
             "params": first.params or "{}",
             **({"version": first.version} if first.version else {}),
@@ -243,32 +250,6 @@ class Collector:
 
     def _checkpoint(self, model: str, seed: int | None) -> int:
         return self.checkpoints.place(printable(model if seed is None else f"{model}@{seed}"))
-
-
-def labels_of(lines: Sequence[Line]) -> list[str]:
-    """What each line is called: its spec, and whatever else tells it from another line of that spec and checkpoint."""
-    details = [_details(line) for line in lines]
-    labels = []
-    for line, own in zip(lines, details, strict=True):
-        namesakes = [other for each, other in zip(lines, details, strict=True) if each.spec == line.spec]
-        telling = [text for name, text in own.items() if len({other[name] for other in namesakes}) > 1 and text]
-        labels.append(printable(line.spec + (f" ({', '.join(telling)})" if telling else "")))
-    return labels
-
-
-def _details(line: Line) -> dict[str, str]:
-    record = next(iter(line.records.values()), None)
-    if record is None:
-        return dict.fromkeys(("origin", "profile", "tuned_on", "seed", "precision", "fit_split"), "")
-    key = record.key
-    return {
-        "origin": "" if record.origin == "ours" else record.origin,
-        "profile": record.profile or "",
-        "tuned_on": f"tuned on {record.tuned_on}" if record.tuned_on else "",
-        "seed": "" if key.seed is None else f"seed {key.seed}",
-        "precision": key.precision or "",
-        "fit_split": f"fitted on {key.fit_split}" if key.fit_split else "",
-    }
 
 
 def _suite(suite: Suite) -> dict[str, object]:

@@ -5,27 +5,28 @@ from __future__ import annotations
 import numpy as np
 
 from ood_bench.figures.curves import BINS, histograms, risk_coverage, roc
-from ood_bench.metrics.ood import threshold_at_tpr
+from ood_bench.metrics.ood import SortedScores, threshold_at_tpr
 from ood_bench.site.packing import pack
 from ood_bench.store.records import ScoreRecord
 from ood_bench.store.store import Store
 
 # closer together at few accepted outliers, where ROC curves of good scorers are told apart
-ROC_X = np.linspace(0, 1, 49) ** 2
-RISK_X = np.linspace(0, 1, 51)[1:]
+ROC_X = np.linspace(0, 1, 37) ** 2
+RISK_X = 1 - np.linspace(1, 0, 37) ** 2  # closer together where nearly all is accepted, and the risk rises
 
 
 def drawn_sets(store: Store, inside: ScoreRecord, outside: dict[str, ScoreRecord]) -> dict[str, object]:
     """Histograms of all sets over common bins, and the ROC curve of each OOD set."""
     kept = store.scores(inside)
     others = {name: store.scores(record) for name, record in outside.items()}
+    ranked = SortedScores(kept, inside.what)
     bars = histograms({"": kept, **{f"ood {name}": scores for name, scores in others.items()}}, BINS)
     return {
         "edges": [float(f"{edge:.6g}") for edge in (bars.edges[0], bars.edges[-1])],
-        "threshold": float(f"{threshold_at_tpr(kept, positive='id'):.6g}"),
+        "threshold": float(f"{threshold_at_tpr(ranked, positive='id'):.6g}"),
         "id": _bars(bars.shares[""]),
         "sets": {
-            name: [*_bars(bars.shares[f"ood {name}"]), pack(roc(kept, scores).at(ROC_X), fine=True)]
+            name: [*_bars(bars.shares[f"ood {name}"]), pack(roc(ranked, scores).at(ROC_X), fine=True)]
             for name, scores in others.items()
         },
     }

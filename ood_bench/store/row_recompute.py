@@ -44,8 +44,10 @@ def recompute(rows: Sequence[Row], stores: Sequence[Store], where: Mapping[int, 
 
 
 def _has_all(store: Store, sources: Sequence[Source]) -> bool:
+    """Whether these very scores are at hand; the same ones from another device have another hash, and are not."""
     try:
-        return all(store.get(source.record) is not None for source in sources)
+        records = [store.get(source.record) for source in sources]
+        return all(r is not None and r.scores_sha256 == s.scores_sha256 for r, s in zip(records, sources, strict=True))
     except OodBenchError:
         return True  # a damaged record is at hand, and is named when it is read
 
@@ -72,7 +74,8 @@ def _described(store: Store, row: Row) -> list[str]:
             "scorer_version": record.key.version,
             "origin": record.origin,
             "profile": record.profile,
-            "tuned_on": record.tuned_on,
+            # what was tuned stands in the run; only a submitted record says it itself
+            "tuned_on": record.tuned_on or row.tuned_on,
             "seed": record.key.seed,
         }
         problems += [

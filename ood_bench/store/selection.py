@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from ood_bench.canonical import canonical_json
 from ood_bench.store.records import Run, ScoreRecord, Skipped
 from ood_bench.store.store import Store
+from ood_bench.store.tuned import marked
 from ood_bench.suites import Suite, list_suites
 
 _PLUS = re.compile(r"(?<![0-9.][eE])\+")  # not the plus of a number such as 1e+5
@@ -75,7 +76,7 @@ def select(
     for one in runs:
         checkpoints.setdefault((one.model, one.model_seed), _Checkpoint()).add(one)
     grouped: dict[tuple[str, int | None], list[ScoreRecord]] = {place: [] for place in checkpoints}
-    for record in _records(store, run):
+    for record in marked(_records(store, run), runs, keep_curves=run is not None):
         place = record.model, record.model_seed
         if _belongs(record, suite, checkpoints.get(place, _Checkpoint())):
             grouped.setdefault(place, []).append(record)

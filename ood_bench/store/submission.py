@@ -42,7 +42,8 @@ def write_submission(store: Store, suite: Suite, rows: Iterable[Row], out: Path)
     """
     if out.exists():
         raise RequestError(f"a submission is written to a new place, but {out} is there already; remove it first")
-    sources = {source.record: source for row in rows for source in row.sources}
+    of_rows = [(row, source) for row in rows for source in row.sources]
+    sources, tuned = {s.record: s for _, s in of_rows}, {s.record: row.tuned_on for row, s in of_rows}
     if not sources:
         raise RequestError(f"a submission needs rows with numbers, and suite {suite.name} has none; run it first")
     with tempfile.TemporaryDirectory(prefix="ood-bench-") as name:
@@ -52,7 +53,8 @@ def write_submission(store: Store, suite: Suite, rows: Iterable[Row], out: Path)
             if record is None:
                 raise IntegrityError(f"the record {source.record} of set {source.set} is not in {store.home.root}")
             where = tuple(cast(Provenance, {**entry, "host": ""}) for entry in record.provenance)
-            place.put(replace(record, provenance=where), store.scores(record))
+            # that a value was tuned stands in the run, which stays here
+            place.put(replace(record, provenance=where, tuned_on=tuned[source.record]), store.scores(record))
         for bank in {source.bank_sha256 for source in sources.values()}:
             outcomes = store.outcomes(bank)
             if outcomes is not None:
@@ -99,11 +101,14 @@ def merged(stores: Sequence[Store], suite: Suite, rows: Sequence[Row], out: Path
 def copy_records(source: Store, target: Store) -> tuple[int, int]:
     """Put every record (with its scores) and outcome of one store into another: (new, there already)."""
     counts = {"new": 0, "same": 0}
+    banks = set()
     for record in source.records():
         counts[target.put(record, source.scores(record))] += 1
-        outcomes = source.outcomes(record.key.bank_sha256)
+        banks.add(record.key.bank_sha256)
+    for bank in sorted(banks):
+        outcomes = source.outcomes(bank)
         if outcomes is not None:
-            target.put_outcomes(record.key.bank_sha256, *outcomes)
+            target.put_outcomes(bank, *outcomes)
     return counts["new"], counts["same"]
 
 

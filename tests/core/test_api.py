@@ -106,11 +106,20 @@ def test_results_display_themselves() -> None:
     ("change", "sentence"),
     [
         ({"svhn": [1, 2]}, "svhn should be a set .* got list"),
-        ({"svhn": {"features": np.full((3, 24), np.nan)}}, r"svhn: `features` should be finite, but holds NaN at row 0"),
+        (
+            {"svhn": {"features": np.full((3, 24), np.nan)}},
+            r"svhn: `features` should be finite, but holds NaN at row 0",
+        ),
         ({"svhn": {"logits": np.zeros((3, 5))}}, "the logits have K = 5 columns and the head has K = 7 classes"),
-        ({"test": {"logits": np.zeros((2, 7)), "labels": np.array([0, 7])}}, r"labels of an ID set should be in 0\.\.6"),
+        (
+            {"test": {"logits": np.zeros((2, 7)), "labels": np.array([0, 7])}},
+            r"labels of an ID set should be in 0\.\.6",
+        ),
         ({"svhn": {"logits": np.zeros((0, 7))}}, "a set needs at least one row, got none"),
-        ({"svhn": {"feature": np.zeros((3, 24))}}, r"no tensor of a bank .* is named 'feature' \(did you mean 'features'"),
+        (
+            {"svhn": {"feature": np.zeros((3, 24))}},
+            r"no tensor of a bank .* is named 'feature' \(did you mean 'features'",
+        ),
         ({"head": (GIVEN.weight[:, :5], GIVEN.bias)}, "d = 24 columns and the head expects d = 5"),
     ],
 )
@@ -145,7 +154,9 @@ def test_a_whole_number_is_the_same_as_its_float() -> None:
 
 
 def test_banks_are_loaded_by_name(tmp_path: Path) -> None:
-    import_folder(Home(tmp_path / "home"), write_folder(tmp_path / "x"), model="net", suite="mine", test="test", far=["far"])
+    import_folder(
+        Home(tmp_path / "home"), write_folder(tmp_path / "x"), model="net", suite="mine", test="test", far=["far"]
+    )
     bank = ood_bench.load_bank("net", "far", home=tmp_path / "home")
     assert (bank.n, bank.n_features, bank.n_classes) == (60, 24, 7)
     with pytest.raises(RequestError, match=r"no bank of net on near in .*; ood-bench list banks shows"):

@@ -271,7 +271,7 @@ def test_a_fit_takes_the_passes_of_the_longest_chain_and_a_score_takes_one() -> 
     alone = {}
     for spec in ("msp", "mds", "vim", "react+vim", "tempscale"):
         before = len(fit.streamed), len(val.streamed)
-        run([parse_spec(spec)], learning, [GIVEN.bank("ood")])
+        run([parse_spec(spec)], learning, [GIVEN.bank("ood")], memory=0)  # nothing may stay in memory between passes
         alone[spec] = len(fit.streamed) - before[0], len(val.streamed) - before[1]
     assert alone["msp"] == (0, 0)
     assert alone["mds"] == (1, 0)
@@ -281,7 +281,7 @@ def test_a_fit_takes_the_passes_of_the_longest_chain_and_a_score_takes_one() -> 
     fit.streamed.clear()
     val.streamed.clear()
     together = ["msp", "mds", "vim", "react+vim", "tempscale", "residual", "rmds", "neco", "ssd"]
-    outcome = run(list(map(parse_spec, together)), learning, [test])
+    outcome = run(list(map(parse_spec, together)), learning, [test], memory=0)
     assert not outcome.refused
     assert len(fit.streamed) == 6
     assert len(val.streamed) == alone["tempscale"][1]
@@ -443,3 +443,14 @@ def test_predictions_are_kept_and_progress_is_told() -> None:
     assert done.predicted is not None
     assert np.array_equal(done.predicted, GIVEN.logits("test").argmax(axis=1))
     assert told == [16, 16, 16, 12]
+
+
+@pytest.mark.parametrize("name", ["rmds", "rmds-pp", "wdiscood"])
+def test_one_class_is_refused_where_only_rounding_would_be_scored(name: str) -> None:
+    fit = GIVEN.bank("fit")
+    alone = MemoryBank.of("fit", model="toy", **{**fit.tensors, "labels": torch.zeros(fit.n, dtype=torch.int64)})
+    outcome = run(list(map(parse_spec, (name, "mds"))), Learning(GIVEN.head, alone), [GIVEN.bank("test")])
+    assert outcome.scores.keys() == {"mds"}
+    (refusal,) = outcome.refused.values()
+    assert re.search("needs fit rows of at least 2 classes.*got rows of 1", refusal.reason)
+    assert not refusal.failed

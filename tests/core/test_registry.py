@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import ood_bench.scorers
 import pytest
 
+import ood_bench.scorers
 from ood_bench import registry
 from ood_bench.canonical import sha256_of_file
 from ood_bench.contract import check

@@ -41,7 +41,7 @@ def place(imported: Path, tmp_path: Path) -> Home:
 
 
 def run(place: Home, *scorers: str, **options: Any) -> api.Results:
-    return api.run("mine", scorers=list(scorers), home=place.root, device="cpu", **options)
+    return api.run("mine", scorers=list(scorers), tasks="ood", home=place.root, device="cpu", **options)
 
 
 def records(place: Home) -> dict[tuple[str, str], ScoreRecord]:
@@ -98,7 +98,9 @@ def test_recompute_compares_with_what_is_stored(place: Home) -> None:
     assert again.run.seconds["fit"]
     assert {name: data for name, (_, data) in kept_files(place).items()} == {k: data for k, (_, data) in kept.items()}
     _forge(place, records(place)["msp", "near"], add=1e-3)
-    with pytest.raises(IntegrityError, match=r"msp on net, set near: two computations of one key should agree .*row \d+"):
+    with pytest.raises(
+        IntegrityError, match=r"msp on net, set near: two computations of one key should agree .*row \d+"
+    ):
         run(place, "msp", recompute=True)
 
 
@@ -143,7 +145,7 @@ def test_suites_that_share_sets_share_scores_and_a_hand_written_suite_is_like_an
     sets = {name: spec for name, spec in mine.sets.items() if name != "wide"}
     write_suite(place, replace(mine, name="other", groups={"all": ("far", "near")}, sets=sets, fpr="ood_positive"))
     kept = kept_files(place)
-    second = api.run("other", scorers=["msp", "vim"], home=place.root, device="cpu")
+    second = api.run("other", scorers=["msp", "vim"], tasks="ood", home=place.root, device="cpu")
     assert kept_files(place) == kept
     assert second.run.seconds == {"fit": [], "score": {}}
     assert set(second.run.records) < set(first.run.records)
@@ -211,7 +213,9 @@ def test_a_constant_scorer_is_an_error_of_that_scorer(place: Home, tmp_path: Pat
     load_plugin(file)
     rows = {row.scorer: row for row in run(place, "mine-own", "msp").rows if row.set == "near"}
     assert rows["mine-own"].status == "failed"
-    assert "the same for every" in str(rows["mine-own"].reason) or "for every ID and OOD" in str(rows["mine-own"].reason)
+    assert "the same for every" in str(rows["mine-own"].reason) or "for every ID and OOD" in str(
+        rows["mine-own"].reason
+    )
     assert rows["msp"].status == "ok"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,8 +110,8 @@ def test_rows_are_those_of_the_bank_that_is_there(tmp_path: Path) -> None:
     (record,) = [one for one in store.records() if one.set == "test"]
     np.testing.assert_array_equal(store.scores(record), ID)
     assert record.key.bank_sha256 == done.run.banks["test"]
-    with pytest.raises(RequestError, match="the ids of test should be those of its bank, .* 'test-1' is missing"):
-        bad = np.array(["test-0", "x", "test-2", "test-3"])
+    bad = np.array(["test-0", "x", "test-2", "test-3"])
+    with pytest.raises(RequestError, match=r"the ids of test should be those of its bank, .* 'test-1' is missing"):
         import_scores(home, saved(tmp_path, test=ID, test__ids=bad, svhn=OOD), request())
     with pytest.raises(RequestError, match="label of row 0 is 1 where the bank has 0; give ids"):
         import_scores(home, saved(tmp_path, test=ID, test__label=labels[::-1] + 1, svhn=OOD), request())
@@ -120,8 +121,6 @@ def test_an_imported_scorer_does_not_stand_in_for_ours_of_the_same_name(tmp_path
     home = Home(tmp_path / "home")
     import_scores(home, saved(tmp_path), request(scorer="msp"))
     store = Store(home)
-    from dataclasses import replace
-
     for record in list(store.records()):
         ours = replace(record, origin="ours", key=replace(record.key, version="1"), marks=())
         store.put(ours, store.scores(record))

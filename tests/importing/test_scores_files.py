@@ -53,7 +53,7 @@ def test_a_pickle_that_wants_to_run_something_is_refused(tmp_path: Path) -> None
 
     path = tmp_path / "evil.pkl"
     path.write_bytes(pickle.dumps({"id": {"test": Evil()}}))
-    with pytest.raises(RequestError, match="would need 'builtins.print' to be built"):
+    with pytest.raises(RequestError, match=r"would need 'builtins.print' to be built"):
         read_scores(path)
 
 
@@ -90,7 +90,7 @@ def test_a_parquet_table_says_the_same(tmp_path: Path) -> None:
     assert sets["test"].labels is not None
     assert sets["test"].labels.tolist() == [1, 0]
     duckdb.sql(f"COPY (SELECT 'test' AS set, NULL::DOUBLE AS score) TO '{path}' (FORMAT parquet)")
-    with pytest.raises(RequestError, match="column score of .* has an empty cell"):
+    with pytest.raises(RequestError, match=r"column score of .* has an empty cell"):
         read_scores(path)
     path.write_bytes(b"PAR1 no")
     with pytest.raises(RequestError, match="should be a Parquet table"):

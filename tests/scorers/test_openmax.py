@@ -32,22 +32,34 @@ def weibull(values: np.ndarray) -> tuple[float, float]:
 
 
 def naive(
-    fit: np.ndarray, labels: np.ndarray, logits: np.ndarray, alpha: int = 3, tail: int = 20, translate: float = 1e4
+    fit: np.ndarray,
+    labels: np.ndarray,
+    logits: np.ndarray,
+    alpha: int = 3,
+    tail: int = 20,
+    translate: float = 1e4,
+    euclid: float = 1.0,
+    correct: bool = True,
 ) -> list[float]:
     """P(unknown) of each row."""
     k = fit.shape[1]
+
+    def apart(z: np.ndarray, mean: np.ndarray) -> float:
+        cosine = float(z @ mean) / math.hypot(*z) / math.hypot(*mean)
+        return euclid * math.dist(z, mean) + (1 - euclid) * (1 - cosine)
+
     laws = {}
     for c in range(k):
-        rows = np.array([z for z, y in zip(fit, labels, strict=True) if y == c and z.argmax() == c])
+        rows = np.array([z for z, y in zip(fit, labels, strict=True) if y == c and (z.argmax() == c or not correct)])
         mean = rows.sum(axis=0) / len(rows)
-        far = sorted(math.dist(z, mean) for z in rows)[-tail:]
+        far = sorted(apart(z, mean) for z in rows)[-tail:]
         laws[c] = (mean, far[0], *weibull(np.array(far) - far[0] + translate))
     answers = []
     for z in logits:
         revised, unknown = z.astype(float).copy(), 0.0
         for rank, c in enumerate(np.argsort(-z)[:alpha]):
             mean, least, shape, scale = laws[c]
-            moved = math.dist(z, mean) - least + translate
+            moved = apart(z, mean) - least + translate
             w = -math.expm1(-((moved / scale) ** shape)) if moved > 0 else 0.0
             taken = z[c] * w * (alpha - rank) / alpha
             revised[c] -= taken
@@ -64,6 +76,8 @@ def naive(
         ("openmax:alpha=7,tail=5", {"alpha": 7, "tail": 5}),
         ("openmax:translate=1", {"translate": 1.0}),
         ("openmax:alpha=100", {"alpha": 7}),
+        ("openmax:translate=1,euclid_weight=0.3", {"translate": 1.0, "euclid": 0.3}),
+        ("openmax:euclid_weight=0.0,rows=label,translate=1", {"translate": 1.0, "euclid": 0.0, "correct": False}),
     ],
 )
 def test_second_writing(spec: str, options: dict[str, Any]) -> None:

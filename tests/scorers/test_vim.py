@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from support import Problem, fitted, problem, score
 
 from ood_bench.scorers.vim import principal_dim
@@ -67,3 +68,16 @@ def test_two_passes_serve_vim_and_its_alpha_is_kept() -> None:
     outside = (given.features("fit") - origin) @ vectors[:, :12]
     expected = given.logits("fit").max(axis=1).mean() / np.sqrt((outside**2).sum(axis=1)).mean()
     np.testing.assert_allclose(alpha, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_residual_of_rounding_alone_is_refused(dtype: torch.dtype) -> None:
+    """Features in a plane: what is left outside it is rounding, and alpha would make logits of it."""
+    given = problem(relu=False)
+    plane = np.linalg.qr(np.random.default_rng(0).normal(size=(24, 5)))[0]
+    flat = {name: (rows @ plane @ plane.T, z, y) for name, (rows, z, y) in given.sets.items()}
+    flat = {name: (rows, rows @ given.weight.T, y) for name, (rows, _, y) in flat.items()}
+    without_bias = Problem(given.weight, np.zeros(7), flat)
+    with pytest.raises(AssertionError, match="no component outside 12 dimensions beyond rounding"):
+        score("vim", without_bias, dtype=dtype)
+    assert np.isfinite(score("vim:dim=4", without_bias, dtype=dtype)).all()

@@ -68,7 +68,7 @@ def test_lower_is_better_for_fpr(store: Store) -> None:
     (c,) = [d for d in found.differences if d.set == "c"]
     values = [ood_metrics(s["test"], s["c"]).fpr95_id_positive for s in (one, two)]
     assert (c.first_value, c.second_value, c.method) == (*values, "bootstrap-paired")
-    with pytest.raises(RequestError, match="a comparison is of one of auroc, .* got 'accuracy'"):
+    with pytest.raises(RequestError, match=r"a comparison is of one of auroc, .* got 'accuracy'"):
         compare(store, suite(), contenders, metric="accuracy")
 
 
@@ -96,7 +96,7 @@ def test_blocks_that_not_all_have_are_left_out_and_named(store: Store) -> None:
     ranked = compare(store, suite(), find_contenders(store, suite(), ["all"], ["net"]), complete=True)
     assert (ranked.ranks.names, ranked.differences) != ((), ())
     assert len(ranked.ranks.names) == 3
-    with pytest.raises(RequestError, match="a comparison needs two scorers .* two has 6"):
+    with pytest.raises(RequestError, match=r"a comparison needs two scorers .* two has 6"):
         compare(store, suite(), find_contenders(store, suite(), ["all"]), complete=True)
 
 

@@ -40,7 +40,13 @@ def test_the_family_is_in_the_name(model: str, family: str) -> None:
 
 
 def row(model: str, auroc: float | None, **fields: object) -> Row:
-    ok = {"suite": "toy", "scorer": "msp", "set": "mean", "group": "near", "status": "skipped" if auroc is None else "ok"}
+    ok = {
+        "suite": "toy",
+        "scorer": "msp",
+        "set": "mean",
+        "group": "near",
+        "status": "skipped" if auroc is None else "ok",
+    }
     numbers = dict.fromkeys(("fpr95_id_positive", "fpr95_ood_positive", "aupr_in", "aupr_out"), auroc)
     return Row(**{**ok, "model": model, "auroc": auroc, **numbers, **fields})  # type: ignore[arg-type]
 

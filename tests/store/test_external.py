@@ -11,9 +11,7 @@ from ood_bench.store.external import beside, is_known_bad, read_openood
 from ood_bench.store.leaderboard_check import changes
 from ood_bench.store.row import Row
 
-HEADER = (
-    "Training,Postprocessor,Near-OOD_AUROC,Far-OOD_AUROC,ID_Accuracy,Outlier_Data,Arch,Additional_Description\n"
-)
+HEADER = "Training,Postprocessor,Near-OOD_AUROC,Far-OOD_AUROC,ID_Accuracy,Outlier_Data,Arch,Additional_Description\n"
 
 
 def made(tmp_path: Path, *lines: str, name: str = "cifar10.csv") -> Path:
@@ -49,7 +47,9 @@ def test_known_bad_rows_are_flagged(shared: Path) -> None:
     assert {scorer for _, scorer, _ in bad} == {"combood", "gram"}
     assert not any(group == "far" for _, scorer, group in bad if scorer == "combood")
     # the first of their ranking by near-OOD on ImageNet is one of them
-    best = max((row for row in rows if row.suite == "openood-imagenet1k" and row.group == "near"), key=lambda r: r.auroc or 0)
+    best = max(
+        (row for row in rows if row.suite == "openood-imagenet1k" and row.group == "near"), key=lambda r: r.auroc or 0
+    )
     assert is_known_bad(best)
     flat = [row for row in rows if row.auroc_std == 0]
     assert len(flat) == 2 * 13
@@ -83,7 +83,7 @@ def test_what_is_not_theirs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(IntegrityError, match=r"percent .* got '876.2'"):
         read_openood(made(tmp_path, "CrossEntropy,MSP,876.2,90,95,No,ResNet18,"))
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(IntegrityError, match="columns of .* should be Training"):
+    with pytest.raises(IntegrityError, match=r"columns of .* should be Training"):
         read_openood(tmp_path / "other.csv")
     with pytest.raises(RequestError, match="cannot be read"):
         read_openood(tmp_path / "none.csv")

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from ood_bench.store.frames import to_frame
+from pathlib import Path
+
+from store_cases import put
+
+from ood_bench.home import Home
+from ood_bench.store.frames import records_frame, runs_frame, to_frame
 from ood_bench.store.row import COLUMNS, Row
+from ood_bench.store.store import Store
 
 
 def test_columns_kinds_and_missing_values() -> None:
@@ -15,3 +21,19 @@ def test_columns_kinds_and_missing_values() -> None:
     assert table["auroc"].sum() == 1.0
     assert table[["model_seed", "auroc_lo", "reason"]].isna().all(axis=None)
     assert tuple(to_frame([]).columns) == COLUMNS
+
+
+def test_records_as_a_table(tmp_path: Path) -> None:
+    store = Store(Home(tmp_path))
+    assert records_frame(store).empty
+    assert runs_frame(store).empty
+    kept = put(store, [1.0, 2.0], "test", scorer="knn", params={"k": 5}, score_seconds=0.5)
+    table = records_frame(store)
+    assert table.loc[0, ["sha256", "scorer", "set", "n", "score_seconds"]].tolist() == [
+        kept.key.sha256,
+        "knn",
+        "test",
+        2,
+        0.5,
+    ]
+    assert table.loc[0, "params"] == {"k": 5}

@@ -92,7 +92,7 @@ def test_what_was_changed_on_the_way_is_refused(tmp_path: Path) -> None:
         with pytest.raises(IntegrityError, match="records, scores and a suite only"), opened(tmp_path / "bad.zip"):
             pass
     (tmp_path / "cut.zip").write_bytes(path.read_bytes()[:300])
-    with pytest.raises(IntegrityError, match="whole .zip"), opened(tmp_path / "cut.zip"):
+    with pytest.raises(IntegrityError, match=r"whole .zip"), opened(tmp_path / "cut.zip"):
         pass
 
 
@@ -130,7 +130,9 @@ def test_nothing_is_written_where_a_submission_is_refused(tmp_path: Path) -> Non
     merge(board, [one], counted())
     before = contents(board)
     other = submitted(filled(tmp_path / "other", seed=5), tmp_path / "other.zip")
-    with pytest.raises(IntegrityError, match=r"msp on net, set a is in the table with auroc .* one of the two is wrong"):
+    with pytest.raises(
+        IntegrityError, match=r"msp on net, set a is in the table with auroc .* one of the two is wrong"
+    ):
         merge(board, [other], counted())
     small = replace(counted(), sets={**counted().sets, "c": SetSpec("c", count=9)})
     fresh = submitted(filled(tmp_path / "fresh", "energy"), tmp_path / "fresh.zip")

@@ -116,7 +116,7 @@ def test_scores_that_went_away_are_named(store: Store) -> None:
     rows = rows_of(store, suite())
     for path in store.home.records.rglob("*.json"):
         path.unlink()
-    with pytest.raises(IntegrityError, match="scores of set test should be those of record .* has none"):
+    with pytest.raises(IntegrityError, match=r"scores of set test should be those of record .* has none"):
         with_intervals(store, rows)
 
 

@@ -1,0 +1,129 @@
+"""Peers and ours side by side: agreement of the scores first, then seconds."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from benchmarks.clock import best
+from benchmarks.peers.method import Tensors
+from benchmarks.peers.worker import PEERS
+from benchmarks.problem import Problem
+from ood_bench.engine import fit_all, score_bank
+from ood_bench.specs import parse_spec
+from ood_bench.stream import Stream
+
+AGREES = 0.999  # Spearman correlation from which two sets of scores are taken for the same method
+
+
+@dataclass(frozen=True)
+class Versus:
+    """One method of one peer beside ours, alone. `trouble` says why there is no number of the peer's."""
+
+    peer: str
+    method: str
+    ours: str
+    our_fit: float
+    our_score: float
+    fit: float | None = None
+    score: float | None = None
+    extrapolated: bool = False
+    at_least: bool = False  # it was stopped at the limit: it takes longer than the seconds said
+    agreement: float | None = None
+    trouble: str | None = None
+
+    @property
+    def speedup(self) -> float | None:
+        if self.fit is None or self.score is None:
+            return None
+        return (self.fit + self.score) / (self.our_fit + self.our_score)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """All methods that both have: the peer's seconds added up against one run of ours."""
+
+    peer: str
+    methods: int
+    seconds: float
+    ours: float
+
+
+def compare(
+    peer: str, problem: Problem, stream: Stream, limit: float, tries: int, methods: Sequence[str] = ()
+) -> tuple[list[Versus], Whole | None]:
+    tensors = Tensors.of(problem)
+    names = list(importlib.import_module(PEERS[peer]).methods(tensors))
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "tensors.safetensors"
+        tensors.save(data)
+        for name in names:
+            if not methods or name in methods:
+                rows.append(_one(peer, name, data, problem, stream, limit, tries))
+                print(f"  {peer} {name}: {rows[-1].speedup or rows[-1].trouble}", file=sys.stderr, flush=True)
+    counted = [row for row in rows if row.fit is not None and row.score is not None]
+    if not counted:
+        return rows, None
+    specs = [parse_spec(row.ours).resolved(problem.info) for row in counted]
+
+    def whole() -> None:
+        fits = fit_all(specs, problem.learning, problem.info, stream)
+        score_bank(list(fits.fitted.values()), problem.test, problem.learning, problem.info, stream)
+
+    seconds = sum((row.fit or 0.0) + (row.score or 0.0) for row in counted)
+    return rows, Whole(peer, len(counted), seconds, best(whole, tries=tries, seconds=10))
+
+
+def geometric_mean(rows: Sequence[Versus]) -> float:
+    return float(np.exp(np.mean([np.log(row.speedup) for row in rows if row.speedup])))
+
+
+def _one(peer: str, name: str, data: Path, problem: Problem, stream: Stream, limit: float, tries: int) -> Versus:
+    text = importlib.import_module(PEERS[peer]).methods(Tensors.load(data))[name].ours
+    spec = parse_spec(text).resolved(problem.info)
+    fits = fit_all([spec], problem.learning, problem.info, stream)
+    fitted = list(fits.fitted.values())
+    fit = best(lambda: fit_all([spec], problem.learning, problem.info, stream), tries=tries, seconds=4)
+
+    def score() -> np.ndarray:
+        scored = score_bank(fitted, problem.test, problem.learning, problem.info, stream)
+        return scored.scores[spec].values
+
+    seconds, mine = best(score, tries=2 * tries), score()
+    scores = data.with_name("scores.npy")
+    command = [sys.executable, "-m", "benchmarks.peers.worker", peer, name, str(data), str(scores), str(limit)]
+    known = Versus(peer, name, text, fit, seconds)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit + 60, check=True, env=os.environ)
+    except subprocess.TimeoutExpired:
+        return Versus(
+            **{**vars(known), "fit": limit, "score": 0.0, "at_least": True, "trouble": f"stopped after {limit:g} s"}
+        )
+    except subprocess.CalledProcessError as error:
+        reason = (error.stderr.strip().splitlines() or [f"exit code {error.returncode}"])[-1]
+        return Versus(**{**vars(known), "trouble": reason[:200]})
+    found = json.loads(done.stdout.splitlines()[-1])
+    theirs = np.load(scores)
+    agreement = float(spearmanr(theirs, mine[: len(theirs)]).statistic)
+    trouble = None if agreement >= AGREES else "scores differ"
+    return Versus(
+        **{
+            **vars(known),
+            "fit": found["fit"],
+            "score": found["score"],
+            "extrapolated": found["extrapolated"],
+            "agreement": agreement,
+            "trouble": trouble,
+        }
+    )
