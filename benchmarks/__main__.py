@@ -13,7 +13,10 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import machine, measures, ours, report, streamed
+import torch
+from threadpoolctl import threadpool_limits
+
+from benchmarks import clock, machine, measures, ours, report, streamed
 from benchmarks.peers import compare
 from benchmarks.problem import IN_MEMORY, SIZES, Problem
 from ood_bench.registry import load_all
@@ -28,6 +31,12 @@ PARTS = ("limits", "alone", "together", "metrics", "peers")
 def main() -> None:
     given = arguments()
     load_all()
+    with threadpool_limits(given.threads):
+        torch.set_num_threads(given.threads)
+        measure(given)
+
+
+def measure(given: argparse.Namespace) -> None:
     names = given.scorer or ours.every_name((*NEEDING_MORE, *(() if given.heavy else HEAVY)))
     size = SIZES[given.size]
     sections: dict[str, str] = {}
@@ -44,6 +53,7 @@ def main() -> None:
         "command": "python -m benchmarks " + " ".join(sys.argv[1:]),
         "size": {"name": given.size, **asdict(size)},
         "machine": machine.name(),
+        "seconds": "of the processor, one thread" if given.processor_time else f"elapsed, {given.threads} threads",
         **found,
     }
     text = "\n\n".join(f"## {title}\n\n{body}" for title, body in sections.items())
@@ -117,9 +127,16 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, help="where banks on disk are kept; default a temporary folder")
     parser.add_argument("--limit", type=float, default=150, help="seconds that one method of a peer may take")
     parser.add_argument("--tries", type=int, default=5, help="the least of so many times counts")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--processor-time", action="store_true", help="one thread; count its processor seconds")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--name", default="", help="added to the names of the result files")
     given = parser.parse_args()
+    if given.processor_time:
+        given.threads = 1
+        clock.use_processor_time()
+        os.environ["BENCHMARK_PROCESSOR_TIME"] = "1"
+    os.environ.update({name: str(given.threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")})
     given.part = given.part or list(PARTS)
     given.peer = given.peer or (["pytorch-ood", "openood"] if given.openood else ["pytorch-ood"])
     if given.openood:

@@ -9,16 +9,26 @@ from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
+_now = [time.perf_counter]
 _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+
+
+def use_processor_time() -> None:
+    """Count this process's processor seconds: on a busy machine, with one thread, what a quiet one would take."""
+    _now[0] = time.process_time
+
+
+def now() -> float:
+    return _now[0]()
 
 
 def best(work: Callable[[], object], *, tries: int = 5, seconds: float = 2.0) -> float:
     """The least seconds of at least two tries, at most `tries`, until `seconds` are spent."""
     least, spent = float("inf"), 0.0
     for count in range(1, tries + 1):
-        started = time.perf_counter()
+        started = now()
         work()
-        took = time.perf_counter() - started
+        took = now() - started
         least, spent = min(least, took), spent + took
         if count >= 2 and spent >= seconds:
             break
@@ -27,9 +37,9 @@ def best(work: Callable[[], object], *, tries: int = 5, seconds: float = 2.0) ->
 
 def timed(work: Callable[[], T]) -> tuple[T, float]:
     """What the work returned, and its seconds."""
-    started = time.perf_counter()
+    started = now()
     result = work()
-    return result, time.perf_counter() - started
+    return result, now() - started
 
 
 class PeakMemory:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -34,15 +35,6 @@ LOGIT_FAMILY = [
     "logitgap-exp",
     "logitgap-square",
     "logitgap-sqrt",
-]
-LOGIT_FAMILY_DOUBLE = [
-    "mcm",
-    "odin-t",
-    "mowst-variance",
-    "mowst-entropy",
-    "topnsigma",
-    "topnsigma-count",
-    "maxlogit-pnorm:p=4",
 ]
 
 
@@ -112,7 +104,7 @@ def alone(names: Sequence[str], problem: Problem, limits: Limits, stream: Stream
             fit = best(
                 lambda spec=spec: fit_all([spec], problem.learning, problem.info, stream), tries=tries, seconds=3
             )
-            score = best(lambda one=fitted: _score([one], problem, stream), tries=4 * tries, seconds=2)
+            score = best(partial(_score, [fitted], problem, stream), tries=4 * tries, seconds=2)
         found[name] = fit, score, None if memory.above is None else memory.above / 2**20
     known = bounds(limits, learned)
     size = problem.size
@@ -131,8 +123,8 @@ def together(names: Sequence[str], problem: Problem, limits: Limits, stream: Str
     runs = []
     with PeakMemory() as memory:
         for _ in range(tries):
-            fits, fit = timed(lambda: fit_all(specs, problem.learning, problem.info, stream))
-            scored, score = timed(lambda: _scored(list(fits.fitted.values()), problem, stream))
+            fits, fit = timed(partial(fit_all, specs, problem.learning, problem.info, stream))
+            scored, score = timed(partial(_scored, list(fits.fitted.values()), problem, stream))
             own_fit = sum(one.seconds for one in fits.fitted.values())
             shared_fit = sum(done.seconds for done in fits.passes if len(done.used_by) > 1)
             own = sum(scores.seconds for scores in scored.scores.values())
@@ -152,10 +144,6 @@ def logit_family(names: Sequence[str], problem: Problem, stream: Stream, tries: 
 
 def cpu_stream(memory: int) -> Stream:
     return Stream(torch.device("cpu"), memory)
-
-
-def to_json(value: Alone | Together) -> dict[str, object]:
-    return asdict(value)
 
 
 def _score(fitted: Sequence[Fitted], problem: Problem, stream: Stream) -> None:

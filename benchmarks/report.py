@@ -52,8 +52,8 @@ def together_line(run: Together, family: float, family_bound: float) -> str:
     return (
         f"All {run.scorers} scorers in one run: fit {run.fit:.1f} s, score {run.score:.1f} s, "
         f"{run.ratio:.2f} times the sum of the distinct work{peak}. "
-        f"All float32 scorers of the logits together: {1e3 * family:.0f} ms, {family / family_bound:.2f} times the sum of one "
-        f"row maximum, one logsumexp and one selection ({1e3 * family_bound:.0f} ms)."
+        f"All float32 scorers of the logits together: {1e3 * family:.0f} ms, {family / family_bound:.2f} times the sum of "
+        f"one row maximum, one logsumexp and one selection ({1e3 * family_bound:.0f} ms)."
     )
 
 
@@ -78,8 +78,8 @@ def peers_table(rows: Sequence[Versus], whole: Whole | None) -> str:
     if whole is None:
         return text
     return (
-        f"{text}\n\nGeometric mean {geometric_mean(rows):.1f}. All {whole.methods} methods: {whole.seconds:.1f} s one after "
-        f"the other, {whole.ours:.1f} s in one run of ours: {whole.seconds / whole.ours:.0f} times."
+        f"{text}\n\nGeometric mean {geometric_mean(rows):.1f}. All {whole.methods} methods: {whole.seconds:.1f} s one "
+        f"after the other, {whole.ours:.1f} s in one run of ours: {whole.seconds / whole.ours:.0f} times."
     )
 
 

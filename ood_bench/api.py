@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 Tensors: TypeAlias = Mapping[str, "ArrayLike | Tensor"]
 ID_ROLES = ("fit", "val", "test")
 SHIFTED = "shifted"
+SHORT = 5  # methods in the tables of further tasks that nobody asked for by name
 SOLITARY = "ood"  # the group of sets that are given without one
 
 
@@ -82,18 +83,20 @@ class Results:
         """The table of OOD detection as text, markdown, latex, csv or html."""
         return render(self.rows, fmt=fmt, fpr=self.suite.fpr, **options)
 
-    def tables(self, fmt: Format = "text", *, detail: bool | None = None) -> list[str]:
-        """The table of OOD detection, then one for each further task that found numbers."""
+    def tables(self, fmt: Format = "text", *, detail: bool | None = None, top: int | None = None) -> list[str]:
+        """The table of OOD detection, then one for each further task; these with their `top` methods alone, if given."""
         first = [self.table(fmt, detail=detail)] if self.rows else []
         return first + [
-            render_task(one.task, one.rows, fmt=fmt, detail=bool(detail)) for one in self.tasks.values() if one.rows
+            render_task(one.task, one.rows, fmt=fmt, detail=bool(detail), top=top)
+            for one in self.tasks.values()
+            if one.rows
         ]
 
     def __repr__(self) -> str:
-        return "\n".join(self.tables())
+        return "\n".join(self.tables(top=SHORT))
 
     def _repr_html_(self) -> str:
-        return "\n".join(self.tables("html"))
+        return "\n".join(self.tables("html", top=SHORT))
 
 
 def names() -> list[str]:

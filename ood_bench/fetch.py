@@ -90,9 +90,7 @@ def _once(url: str, part: Path, start: int, timeout: float, report: Report) -> b
             return _copy(answer, file, start if goes_on else 0, total, report)
 
 
-def _copy(
-    answer: http.client.HTTPResponse, file: IO[bytes], done: int, total: int | None, report: Report
-) -> bool:
+def _copy(answer: http.client.HTTPResponse, file: IO[bytes], done: int, total: int | None, report: Report) -> bool:
     while block := answer.read1(_BLOCK):  # what is there, so that nothing is lost where the rest never comes
         file.write(block)
         done += len(block)

@@ -91,7 +91,10 @@ class Suite:
         """Every (role, set) in a fixed order: fit, val, test, OOD validation, the groups, the shifted families."""
         single = ((role, getattr(self, role)) for role in ROLES)
         several = (
-            (role, name) for table in ({VAL_OOD: self.val_ood}, self.groups, self.shifted) for role, names in table.items() for name in names
+            (role, name)
+            for table in ({VAL_OOD: self.val_ood}, self.groups, self.shifted)
+            for role, names in table.items()
+            for name in names
         )
         return (*((role, name) for role, name in single if name is not None), *several)
 

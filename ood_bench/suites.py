@@ -82,7 +82,11 @@ def list_suites(home: Home) -> list[Suite]:
 def parse_suite(file: Path, home: Home, origin: Literal["shipped", "home"] = "home") -> Suite:
     """The suite in a TOML file, checked whole. Sets are looked up in the file, in the home, among the shipped."""
     top = read_toml(file, (*_SUITE_KEYS, *_SUITE_TABLES), "suite file", SCHEMA)
-    roles, groups, shifted = top.table("roles", (*ROLES, VAL_OOD)), top.table("groups", None), top.table("shifted", None)
+    roles, groups, shifted = (
+        top.table("roles", (*ROLES, VAL_OOD)),
+        top.table("groups", None),
+        top.table("shifted", None),
+    )
     name = top.text("name")
     suite = Suite(
         name=name,

@@ -7,7 +7,6 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from ood_bench.scorers.gradnorm import feature_l1
 from torch import Tensor
 
 from ood_bench.batch import Batch
@@ -15,6 +14,7 @@ from ood_bench.columns import logsumexp, max_logit
 from ood_bench.errors import CannotScore
 from ood_bench.reductions import ClassMeans, ClassMeansResult, Fit, Mean
 from ood_bench.registry import scorer
+from ood_bench.scorers.gradnorm import feature_l1
 from ood_bench.types import FEATURES, FIT, HEAD, LOGITS
 
 PAPER = "Ling et al. (CADRef), CVPR 2025; github.com/LingAndZero/CADRef"

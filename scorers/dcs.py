@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 import torch
 from jaxtyping import Float
-from ood_bench.scorers.vim import FittedViM, ViM
 from torch import Tensor
 
 from ood_bench.batch import Batch
@@ -15,6 +14,7 @@ from ood_bench.errors import CannotScore
 from ood_bench.parameters import Range
 from ood_bench.reductions import Fit
 from ood_bench.registry import scorer
+from ood_bench.scorers.vim import FittedViM, ViM
 from ood_bench.types import ABSTAIN, FEATURES, FIT, HEAD, Head, Info
 
 

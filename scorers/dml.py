@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from jaxtyping import Float
-from ood_bench.scorers.cosine import max_cosine
 from torch import Tensor
 
 from ood_bench.batch import Batch
@@ -14,6 +13,7 @@ from ood_bench.errors import CannotScore
 from ood_bench.parameters import Range
 from ood_bench.reductions import Fit, Mean
 from ood_bench.registry import scorer
+from ood_bench.scorers.cosine import max_cosine
 from ood_bench.types import FEATURES, HEAD
 
 

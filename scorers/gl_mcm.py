@@ -7,12 +7,12 @@ from typing import Annotated
 
 import torch
 from jaxtyping import Float
-from ood_bench.scorers.neglabel import BLOCK, unit_rows
 from torch import Tensor
 
 from ood_bench.batch import Batch
 from ood_bench.parameters import Range
 from ood_bench.registry import scorer
+from ood_bench.scorers.neglabel import BLOCK, unit_rows
 from ood_bench.types import FEATURES, LOCAL_FEATURES, TEXT_FEATURES
 
 

@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float, Int
-from ood_bench.scorers.mahalanobis import NEEDS
 from torch import Tensor
 
 from ood_bench.batch import Batch
@@ -19,6 +18,7 @@ from ood_bench.errors import CannotScore
 from ood_bench.parameters import Range
 from ood_bench.reductions import Fit, Split
 from ood_bench.registry import scorer
+from ood_bench.scorers.mahalanobis import NEEDS
 from ood_bench.types import Info
 
 BOUND = 2**30  # bytes that the covariances of all groups may take; the fit holds about three times that

@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
-from ood_bench.scorers.neco import components
 from torch import Tensor
 
 from ood_bench.batch import Batch
@@ -16,6 +15,7 @@ from ood_bench.columns import unit_features
 from ood_bench.parameters import Range
 from ood_bench.reductions import Fit, Moments, MomentsResult
 from ood_bench.registry import scorer
+from ood_bench.scorers.neco import components
 from ood_bench.types import FEATURES, FIT, Info
 
 PAPER = "Fang et al., NeurIPS 2024, arXiv:2402.02949"

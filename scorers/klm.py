@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from ood_bench.scorers.entropy import negative_entropy
 from torch import Tensor
 
 from ood_bench.batch import Batch
 from ood_bench.columns import probabilities
 from ood_bench.reductions import ClassMeans, Fit
 from ood_bench.registry import scorer
+from ood_bench.scorers.entropy import negative_entropy
 from ood_bench.types import FIT, LOGITS
 
 

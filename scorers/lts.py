@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ood_bench.scorers.ash import Percent, largest, magnification, n_kept
-
 from ood_bench.batch import Batch
 from ood_bench.registry import rectifier
+from ood_bench.scorers.ash import Percent, largest, magnification, n_kept
 from ood_bench.types import FEATURES, LOGITS, Info
 
 

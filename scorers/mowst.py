@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass
 
 from jaxtyping import Float
-from ood_bench.scorers.doctor import tail_squares
-from ood_bench.scorers.entropy import negative_entropy
 from torch import Tensor
 
 from ood_bench.batch import Batch
 from ood_bench.errors import CannotScore
 from ood_bench.registry import scorer
+from ood_bench.scorers.doctor import tail_squares
+from ood_bench.scorers.entropy import negative_entropy
 from ood_bench.types import Info
 
 PAPER = "Zeng et al., ICLR 2024 (Mowst), arXiv:2311.05185; the authors' train_test_engine.py"

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from jaxtyping import Float
-from ood_bench.scorers.fdbd import SHORTEST, deviation
-from ood_bench.scorers.gradnorm import feature_l1
 from torch import Tensor
 
 from ood_bench.batch import Batch
@@ -15,6 +13,8 @@ from ood_bench.columns import features
 from ood_bench.parameters import Range
 from ood_bench.reductions import Fit, Mean
 from ood_bench.registry import scorer
+from ood_bench.scorers.fdbd import SHORTEST, deviation
+from ood_bench.scorers.gradnorm import feature_l1
 from ood_bench.types import FEATURES, FIT, HEAD, LOGITS
 
 

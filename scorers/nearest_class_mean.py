@@ -7,12 +7,12 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from ood_bench.scorers.mahalanobis import NEEDS, nearest_distance
 from torch import Tensor
 
 from ood_bench.batch import Batch
 from ood_bench.reductions import ClassMeans, Fit
 from ood_bench.registry import scorer
+from ood_bench.scorers.mahalanobis import NEEDS, nearest_distance
 
 Metric = Literal["euclidean", "cosine"]
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from jaxtyping import Float
-from ood_bench.scorers.tempscale import log_confidence_at
 from torch import Tensor
 
 from ood_bench.batch import Batch
 from ood_bench.parameters import Range
 from ood_bench.registry import scorer
+from ood_bench.scorers.tempscale import log_confidence_at
 
 
 @scorer(

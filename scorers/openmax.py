@@ -131,7 +131,8 @@ class OpenMax:
     Euclidean / 200 + cosine). The Weibull law is our own maximum likelihood of what libMR fits, moved by `translate` =
     10000 as in the authors' copy of it (newer copies move by 1, and then the law is 0 below the tail's smallest).
     `euclid_weight` below 1 mixes in the cosine distance and `rows=label` takes the wrongly classified rows of a class
-    too, as pytorch-ood. A class without a correct row is not revised. As in the paper, negative logits count against the unknown class.
+    too, as pytorch-ood. A class without a correct row is not revised.
+    As in the paper, negative logits count against the unknown class.
     """
 
     alpha: Annotated[int, Range(1)] = 3

@@ -7,8 +7,6 @@ from typing import Annotated
 
 import torch
 from jaxtyping import Float, Int
-from ood_bench.scorers.gmm import Gaussians, GroupMoments, check_size
-from ood_bench.scorers.mahalanobis import Space, background, nearest_index
 from torch import Tensor
 
 from ood_bench.batch import Batch
@@ -17,6 +15,8 @@ from ood_bench.errors import CannotScore
 from ood_bench.parameters import Range
 from ood_bench.reductions import Fit, Moments, Sample
 from ood_bench.registry import scorer
+from ood_bench.scorers.gmm import Gaussians, GroupMoments, check_size
+from ood_bench.scorers.mahalanobis import Space, background, nearest_index
 from ood_bench.types import FEATURES, FIT, Info
 
 ROUNDS = 100  # of Lloyd's algorithm, as the authors

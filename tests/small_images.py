@@ -48,6 +48,7 @@ def make_banks(
     image_size: int | None = None,
     wish: Wish | None = None,
     name: str = "mine",
+    only: tuple[str, ...] = (),
     **options: object,
 ) -> Extraction:
     """The banks of `train`, `val` and `noise`, as a suite of the user's own."""
@@ -58,7 +59,7 @@ def make_banks(
         model=model,
         place=Place(data_root, home),
         wish=wish or Wish(image_size=image_size),
-        wanted=Wanted(own=SETS, as_suite=name),
+        wanted=Wanted(own=SETS, as_suite=name, only=only),
         options=Options(**settings),  # type: ignore[arg-type]  # the caller names fields of it
     )
     return extract_suite(request)

@@ -245,3 +245,26 @@ def test_every_shipped_suite_reads(place: Home) -> None:
 def test_suites_do_not_import_torch() -> None:
     code = "import ood_bench.suites, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_ood_validation_set_is_a_role_of_its_own(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    suite = Suite(
+        name="mine",
+        source=tmp_path / "suites" / "mine.toml",
+        origin="home",
+        label_space="mine",
+        val="a",
+        test="b",
+        val_ood=("c", "d"),
+        groups={"far": ("e",)},
+        sets={name: SetSpec(name) for name in "abcde"},
+    )
+    write_suite(home, suite)
+    kept = load_suite("mine", home)
+    assert kept.val_ood == ("c", "d")
+    assert kept.members == (("val", "a"), ("test", "b"), ("val_ood", "c"), ("val_ood", "d"), ("far", "e"))
+    assert suite_toml(kept) == suite_toml(suite)
+    both = replace(suite, val_ood=("c", "e"))
+    with pytest.raises(RequestError, match="a set has one role, but 'e' is in val_ood and far"):
+        write_suite(home, both)

@@ -133,8 +133,8 @@ def _load(checkout: Path, module: str, cls: str) -> Callable[[Config], Any]:
     info = importlib.import_module("openood.postprocessors.info")
     info.num_classes_dict["benchmark"] = int(os.environ.get("BENCHMARK_CLASSES", "1000"))
     if not torch.cuda.is_available():
-        torch.Tensor.cuda = lambda self, *_, **__: self  # type: ignore[method-assign,assignment]
-        torch.nn.Module.cuda = lambda self, *_: self  # type: ignore[method-assign,assignment]
+        torch.Tensor.cuda = lambda self, *_, **__: self  # type: ignore[method-assign]
+        torch.nn.Module.cuda = lambda self, *_: self  # type: ignore[method-assign]
     made: Callable[[Config], Any] = getattr(
         importlib.import_module(f"openood.postprocessors.{module}_postprocessor"), cls
     )

@@ -36,7 +36,9 @@ def find(name: str) -> Foreign:
         raise RequestError(
             f"{SOURCE}:{name} needs the package pytorch-ood, but {error}; pip install pytorch-ood"
         ) from error
-    found = {attribute.lower(): attribute for attribute in package.__all__ if inspect.isclass(getattr(package, attribute))}
+    found = {
+        attribute.lower(): attribute for attribute in package.__all__ if inspect.isclass(getattr(package, attribute))
+    }
     if name.lower() not in found:
         raise unknown(f"detector of {SOURCE}", name, found.values())
     cls = getattr(package, found[name.lower()])

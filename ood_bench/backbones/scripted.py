@@ -12,7 +12,17 @@ from ood_bench.backbones.head import logits_of
 from ood_bench.errors import RequestError
 
 
-class Program(nn.Module):
+class Finished(nn.Module):
+    """A program is in evaluation mode for good, and some raise when they are told to be."""
+
+    inner: nn.Module
+
+    def train(self, mode: bool = True) -> Finished:  # Self cannot be checked at run time
+        self.training = mode
+        return self
+
+
+class Program(Finished):
     """A program as a classifier whose last layer is a module of its own, so that it is cut like any other network.
 
     Hooks do not fire inside a program. So its head is replaced by the identity, whereby the program gives the features,
@@ -33,7 +43,7 @@ class Program(nn.Module):
         return logits
 
 
-class Whole(nn.Module):
+class Whole(Finished):
     """A program without a named head: its logits and nothing else."""
 
     def __init__(self, inner: nn.Module) -> None:
@@ -74,7 +84,10 @@ def open_program(path: Path, head: str, example: Tensor) -> nn.Module:
         if bias is not None:
             bias.data = torch.zeros(weight.shape[1], dtype=bias.dtype)
         whole = Program(inner, *kept)
-        after = whole(example)
+        try:
+            after = whole(example)
+        except RuntimeError:  # the layer stands in the middle: what follows it does not take its input
+            after = before[:0]
     if before.shape != after.shape or not torch.allclose(before, after, rtol=1e-4, atol=1e-4):
         raise RequestError(f"{path}: the layer {head!r} does not make the logits; name the last linear layer, or none")
     return whole

@@ -53,7 +53,8 @@ class MemoryBank:
     ) -> MemoryBank:
         """A bank of the given arrays; `optional` takes `members`, `local_features` and `source_labels`.
 
-        Logits that are not given follow from features and head, or are the mean over the members. Floats keep their dtype. With `kind_of_labels="ood"`
+        Logits that are not given follow from features and head, or are the mean over the members. Floats keep their
+        dtype. With `kind_of_labels="ood"`
         the labels are kept as `source_labels` and never taken for ID classes.
         """
         name = f"{model} on {set}"

@@ -113,7 +113,7 @@ def run(
         print_json(document(done))
     else:
         for results in done:
-            for table in results.tables(detail=detail):
+            for table in results.tables(detail=detail, top=None if tasks or detail else api.SHORT):
                 click.echo(table)
     return int(any(has_failed(results) for results in done))
 

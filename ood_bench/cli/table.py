@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from ood_bench.cli.options import HOME, JSON, print_json
+from ood_bench.cli.tables import show
 from ood_bench.defaults import default_suite
 from ood_bench.errors import RequestError
 from ood_bench.files import write_bytes
 from ood_bench.home import Home, find_home
+from ood_bench.published import COLUMNS, compare
 from ood_bench.render.table import FORMATS, Format, render
+from ood_bench.statistics.families import by_family
 from ood_bench.store.records import Run
 from ood_bench.store.rows import Row, rows_of
 from ood_bench.store.seeds import aggregate_seeds
@@ -36,6 +40,9 @@ from ood_bench.tasks.task import Asked
 )
 @click.option("--detail/--means", default=None, help="Every set, or only the means over groups. [default: what fits]")
 @click.option("--seeds", is_flag=True, help="Mean over checkpoints and seeds instead of a line for each.")
+@click.option("--by", type=click.Choice(["backbone-family"]), help="Mean over the backbones of each family.")
+@click.option("--intervals", is_flag=True, help="95 % intervals: DeLong for AUROC of a set, bootstrap for the rest.")
+@click.option("--published", is_flag=True, help="The figures that the suite's paper prints, beside ours.")
 @click.option(
     "--figure",
     "figure_file",
@@ -56,6 +63,9 @@ def table(
     metrics: tuple[str, ...],
     detail: bool | None,
     seeds: bool,
+    by: str | None,
+    intervals: bool,
+    published: bool,
     figure_file: Path | None,
     home: str | None,
     as_json: bool,
@@ -65,9 +75,18 @@ def table(
     store = Store(place)
     chosen, run = choose(place, store, suite, run_id)
     wanted = chosen_tasks(task_names or (OOD,), chosen)
-    rows: list[Row] = rows_of(store, chosen, run=run, models=models, scorers=scorers) if OOD in wanted else []
-    if seeds:
+    rows: list[Row] = []
+    if OOD in wanted or published:
+        rows = rows_of(store, chosen, run=run, models=models, scorers=scorers, intervals=intervals)
+    if published:
+        if not chosen.published:
+            raise RequestError(f"suite {chosen.name} carries no published figures, so there is nothing to compare with")
+        show("published", [one.item() for one in compare(chosen, rows)], COLUMNS, as_json=as_json)
+        return
+    if seeds or by:
         rows = aggregate_seeds(rows)
+    if by:
+        rows = by_family(rows)
     asked = Asked(store, chosen, run, models, scorers)
     tasks = {name: get_task(name) for name in wanted if name != OOD}
     if figure_file is not None:
@@ -78,13 +97,19 @@ def table(
         return
     if as_json:
         found = {name: task.document(task.rows(asked), task.details(asked)) for name, task in tasks.items()}
-        print_json({"schema": 1, "rows": [row.columns() for row in rows], **({"tasks": found} if found else {})})
+        print_json({"schema": 1, "rows": [_item(row) for row in rows], **({"tasks": found} if found else {})})
         return
     orientation: FprOrientation = "ood_positive" if (fpr or chosen.fpr) == "ood_positive" else "id_positive"
     if OOD in wanted:
         click.echo(render(rows, fmt=fmt, fpr=orientation, metrics=metrics or ("auroc", "fpr95"), detail=detail))
     for task in tasks.values():
         click.echo(render_task(task, task.rows(asked), fmt=fmt, detail=bool(detail)))
+
+
+def _item(row: Row) -> dict[str, object]:
+    """A row under the leaderboard's column names, with its intervals where they were asked for."""
+    intervals = {metric: asdict(interval) for metric, interval in row.intervals}
+    return {**row.columns(), **({"intervals": intervals} if intervals else {})}
 
 
 def choose(place: Home, store: Store, suite: str | None, run_id: str | None) -> tuple[Suite, Run | None]:

@@ -58,7 +58,8 @@ class SetRows:
 def read_sets(source: Source, share: Share | None = None) -> tuple[list[SetRows], tuple[str, ...]]:
     """The sets in a source, and the names of arrays left aside.
 
-    A source is one set, or one per severity where features, logits or members have a leading axis: `<name>-1`, `<name>-2`, ...
+    A source is one set, or one per severity where features, logits or members have a leading axis:
+    `<name>-1`, `<name>-2`, ...
     With `share` it is two: the rows that stay, and `<name>-val`.
     """
     arrays, aside = source.read()

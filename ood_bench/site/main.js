@@ -10,7 +10,7 @@ const isDark = () => (chosenTheme === "auto" ? system.matches : chosenTheme === 
 const applyTheme = () => {
   document.documentElement.dataset.theme = isDark() ? "dark" : "light";
   const button = byId("theme");
-  button.textContent = `Theme: ${chosenTheme}`;
+  button.replaceChildren(el("span", { class: "wide" }, "Theme: "), chosenTheme);
   button.title = "Colours: as the system has them, light, or dark";
 };
 
@@ -20,7 +20,7 @@ const choice = (label, key, options, current) => {
       : el("option", { value: option[0], selected: option[0] === current }, option[1]))));
   return el("label", {}, label, select);
 };
-const resets = { suite: { task: "", model: "", sort: "", dir: "", over: "", metric: "" }, task: { metric: "", sort: "", dir: "", over: "" }, metric: { sort: "", dir: "" } };
+const resets = { suite: { task: "", model: "", family: "", sort: "", dir: "", over: "", metric: "" }, task: { metric: "", sort: "", dir: "", over: "" }, metric: { sort: "", dir: "" } };
 
 const controls = (board) => {
   const suites = [...new Set(doc.boards.map((each) => doc.suites[each.suite].name))];
@@ -48,7 +48,7 @@ const controls = (board) => {
     view === "heat" && ats.filter(fits).length > 1 ? choice("Over", "over", columns.map((c) => [`${c.group}/${c.set}`, c.mean ? `${c.group} mean` : c.title]),
       state.over || ((c) => (c ? `${c.group}/${c.set}` : ""))(summaries(columns)[0] || columns[0])) : null,
     view === "table" && columns.length > summaries(columns).length && summaries(columns).length ? choice("Columns", "sets", [["", "sets and means"], ["means", "means only"]], state.sets) : null,
-    view !== "scorer" ? el("label", {}, "Search", el("input", { type: "search", value: state.q, placeholder: "scorer or backbone", "data-key": "q", "aria-keyshortcuts": "/",
+    view !== "scorer" ? el("label", {}, "Search", el("input", { type: "search", value: state.q, placeholder: "name", "data-key": "q", "aria-keyshortcuts": "/",
       oninput: (event) => go({ q: event.target.value }) })) : null,
     view !== "heat" && hasIntervals ? el("label", { class: "tick" }, el("input", { type: "checkbox", checked: state.ci === "1", "data-key": "ci",
       onchange: (event) => go({ ci: event.target.checked ? "1" : "" }) }), "intervals") : null,

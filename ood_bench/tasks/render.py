@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from ood_bench.errors import RequestError
@@ -25,9 +26,18 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
 def render_task(
-    task: Task, rows: Sequence[TaskRow], *, fmt: Format = "text", detail: bool = False, width: int = 100
+    task: Task,
+    rows: Sequence[TaskRow],
+    *,
+    fmt: Format = "text",
+    detail: bool = False,
+    top: int | None = None,
+    width: int = 100,
 ) -> str:
-    """The rows as text, one line per method, the best first; `detail` shows every set and every column."""
+    """The rows as text, one line per method, the best first; `detail` shows every set and every column.
+
+    `top` keeps the first lines of each panel, leaves out the reasons for what is missing, and says so.
+    """
     if fmt not in FORMATS:
         raise unknown("format of a table", fmt, FORMATS)
     if not rows:
@@ -35,6 +45,10 @@ def render_task(
     if fmt == "csv":
         return to_csv(task, rows)
     layout = arrange_task(task, rows, detail=detail)
+    if top is not None and any(len(panel.lines) > top or panel.reasons for panel in layout.panels):
+        panels = tuple(replace(panel, lines=panel.lines[:top], reasons=()) for panel in layout.panels)
+        whole = f"The best {top}; all of them and the reasons for what is missing: ood-bench table --task {task.name}"
+        layout = replace(layout, panels=panels, legend=(*layout.legend, f"{whole} --suite {rows[0].suite}"))
     if fmt == "markdown":
         return to_markdown(layout)
     if fmt == "latex":

@@ -1,4 +1,4 @@
-"""The scores of OpenOOD's own post-processors on fixed tensors: which are compared with which of ours, and how they are made.
+"""Scores of OpenOOD's own post-processors on fixed tensors: which is compared with which of ours, and how they are made.
 
 `python tests/adapters/openood_cases.py COMMIT`, with a checkout of OpenOOD of that commit on PYTHONPATH (and faiss-cpu for
 knn and nnguide), writes tests/scorers/openood_goldens.json anew.

@@ -1,4 +1,4 @@
-"""OpenOOD's own post-processors as scorers: against their goldens where OpenOOD is there, and what is said where it is not."""
+"""OpenOOD's own post-processors as scorers: against their goldens where it is there, and what is said where it is not."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (folder / "base_postprocessor.py").write_text(BASE)
     (folder / "maxlogit_postprocessor.py").write_text("import nobody_has_this\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    kept = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in ("openood", openood.OURS)}
+    kept = {
+        name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in ("openood", openood.OURS)
+    }
     registry._foreign.cache_clear()
     yield folder
     for name in [name for name in sys.modules if name.split(".")[0] in ("openood", openood.OURS)]:
@@ -98,4 +100,5 @@ def test_their_code_gives_the_goldens(name: str) -> None:
             if "which needs" in str(error):
                 pytest.skip(str(error))
             raise
-        np.testing.assert_allclose(found, golden[part], rtol=0, atol=2e-5 * np.abs(golden[part]).max())
+        # a float32 `eig` (vim, residual) differs from machine to machine
+        np.testing.assert_allclose(found, golden[part], rtol=0, atol=1e-4 * np.abs(golden[part]).max())

@@ -40,7 +40,9 @@ def test_where_both_compute_the_same_they_agree(theirs: str, ours: str) -> None:
     for name in ("test", "ood"):
         expected = score(ours, given, name)
         found = score(theirs, given, name, rows=20)
-        np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6 * np.abs(expected).max())  # theirs is float32
+        # theirs is float32, and so are the eigenvectors of its ViM
+        tolerance = 2e-5 if "ViM" in theirs else 2e-6
+        np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
 def test_it_is_their_code_with_the_sign_turned() -> None:

@@ -18,6 +18,7 @@ from ood_bench import api
 from ood_bench.backbones.opening import Wish, open_backbone
 from ood_bench.bank.heads import read_head
 from ood_bench.bank.reader import open_bank
+from ood_bench.errors import RequestError
 from ood_bench.extraction.suite import Extraction
 from ood_bench.home import Home
 
@@ -49,7 +50,7 @@ def banks(model: str, size: int | None, tmp_path: Path, classes: int = 4) -> tup
     return make_banks(f"random:{model}", image_folders(tmp_path / "data", classes=classes), home, image_size=size), home
 
 
-@pytest.mark.parametrize("model", (*CUT, *RUN))
+@pytest.mark.parametrize("model", [*CUT, *RUN])
 def test_images_become_banks_that_scorers_read(model: str, tmp_path: Path) -> None:
     check(model, tmp_path, SOME if model in RUN else ())
 
@@ -151,3 +152,32 @@ def test_a_bit_checkpoint_in_the_layout_of_the_public_bucket_loads(tmp_path: Pat
     file.write_bytes(b"not an archive")
     with pytest.raises(Exception, match=r"of bit-s could not be had|cannot be read"):
         open_backbone("bit-s", home, Wish(weights=file))
+
+
+def test_clip_is_a_classifier_by_its_prompts_with_raw_cosines(tmp_path: Path) -> None:
+    pytest.importorskip("open_clip")
+    home, names = Home(tmp_path / "home"), ("cat", "dog", "fish", "bird")
+    wish = Wish(class_names=names, templates=("a photo of a {}.",))
+    made = make_banks(
+        "random:open_clip:ViT-B-32/openai", image_folders(tmp_path / "data", fit=2), home, wish=wish, only=("val",)
+    )
+    bank = open_bank(made.banks["mine/val"].manifest.identity.folder(home))
+    features, text = bank.read("features"), bank.constants["text_features"]
+    assert torch.allclose(features.norm(dim=1), torch.ones(bank.n), atol=1e-5)
+    assert torch.allclose(text.norm(dim=1), torch.ones(4), atol=1e-5)
+    assert torch.allclose(bank.read("logits"), features @ text.T, atol=1e-6)
+    assert float(read_head(home.head_folder(bank.model, None, "mine")).bias.abs().max()) == 0
+    assert "zero-shot with 'a photo of a {}.' over 4 classes" in bank.manifest.identity.preprocessing
+    with pytest.raises(RequestError, match=r"class names are known for ImageNet's label spaces .*--class-names FILE"):
+        make_banks("random:open_clip:ViT-B-32/openai", tmp_path / "data", home)
+
+
+@SLOW
+def test_a_backbone_without_a_head_gets_a_linear_probe(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    made = make_banks("random:dinov2-b14", image_folders(tmp_path / "data"), home, image_size=28)
+    assert made.head_sha256 is not None
+    assert made.accuracy is not None
+    assert made.banks["mine/val"].manifest.n_classes is None
+    results = api.run("mine", "random:dinov2-b14", ["msp", "vim"], home=home.root, device="cpu")
+    assert scored(results) == {"msp", "vim"}

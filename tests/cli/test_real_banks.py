@@ -39,8 +39,8 @@ def test_the_mnist_network_of_outlier_exposure(command: Command, shared: Path, t
     """
     folder, place = shared / "data" / "mnist-oe-baseline", tmp_path / "home"
     words = ("--fit", "train", "--test", "test", "--far", "fashionmnist,notmnist", "--home", place)
-    assert command("import", folder, "--model", "mnist-convnet", "--suite", "mnist-oe", *words).code == 0
-    request = ("run", "--suite", "mnist-oe", *TASKS, "--json", "--home", place)
+    assert command("import", folder, "--model", "mnist-convnet", "--suite", "mnist-network", *words).code == 0
+    request = ("run", "--suite", "mnist-network", *TASKS, "--json", "--home", place)
     done = command(*request, *(word for name in ("msp", "energy", "vim", "mds") for word in ("--scorer", name)))
     assert done.code == 0
     auroc = percents(done.json, "auroc")

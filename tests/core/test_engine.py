@@ -316,9 +316,9 @@ def real(shared: Path) -> Case:
         chosen = rng.permutation(len(file["labels"]))[:n]
         return torch.from_numpy(file["features"][chosen]).double(), torch.from_numpy(file["labels"][chosen])
 
-    fit = rows(train, 1500)
+    fit = rows(train, 1000)
     weight, bias = (torch.from_numpy(head[name]).double() for name in ("W", "b"))
-    learnt, held_out = ((fit[0][part], fit[1][part]) for part in (slice(1200), slice(1200, None)))
+    learnt, held_out = ((fit[0][part], fit[1][part]) for part in (slice(700), slice(700, None)))
     return Case(Head(weight, bias), learnt, held_out, rows(test, 150), rows(ood, 90)[0])
 
 
@@ -363,8 +363,8 @@ def test_with_a_search_that_is_streamed_neighbours_are_the_same(real: Case) -> N
         specs = [parse_spec(name) for name in ("knn", "nnguide", "relation", "knn:k=1")]
         return run(specs, Learning(real.head, banks[0]), [banks[1]], memory=memory, rows=None)
 
-    small = 1 << 20
-    assert small // 2 < 3 * 4 * 1200 * 60  # so that the fit rows are not kept
+    small = 1 << 19
+    assert small // 2 < 3 * 4 * 700 * 60  # so that the fit rows are not kept
     kept, streamed = scores(1 << 28).scores, scores(small).scores
     assert kept.keys() == streamed.keys()
     for name, values in kept.items():

@@ -19,8 +19,8 @@ from ood_bench.suites import SetSpec, Suite, write_suite
 from ood_bench.types import Head
 
 D, K = 128, 10
-COUNTS = {"train": 150_000, "test": 2000, "far": 2000}
-BUDGET = 12 << 20
+COUNTS = {"train": 100_000, "test": 2000, "far": 2000}
+BUDGET = 8 << 20
 
 # The peak is measured against that of a run in memory, after which all code is loaded. Then the same in a large budget.
 SCRIPT = """
@@ -80,4 +80,4 @@ def test_a_bank_larger_than_the_budget_goes_end_to_end_in_bounded_memory(tmp_pat
     assert told["few"] == 2 * 7
     assert told["same"]  # where scores differed by more than 1e-5, the second run would have raised
     # beside the budget there is what the allocator keeps and the ids of the bank, which are held whole
-    assert told["used"] < 3 * BUDGET, told
+    assert told["used"] < 4 * BUDGET, told

@@ -11,15 +11,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sklearn.linear_model import LogisticRegression
 from small_images import image_folders, make_banks, write_image
 
 import ood_bench
-from ood_bench.backbones.opening import Wish
+from ood_bench.backbones import opening
 from ood_bench.bank.catalog import find_banks
 from ood_bench.bank.reader import open_bank
 from ood_bench.cli import main
 from ood_bench.errors import RequestError
 from ood_bench.extraction.accuracy import Accuracy
+from ood_bench.extraction.locate import own_images
+from ood_bench.extraction.probing import Probe
+from ood_bench.extraction.readers import open_image
 from ood_bench.extraction.running import SKIPPED
 from ood_bench.home import Home
 from ood_bench.suites import load_suite
@@ -59,7 +63,9 @@ def test_the_same_request_gives_the_same_banks_and_does_nothing_twice(data: Path
     assert bank.read("labels").tolist() == [label for label in range(4) for _ in range(3)]
 
 
-def test_batch_size_and_precision_change_the_numbers_a_little_and_the_identity_with_them(data: Path, tmp_path: Path) -> None:
+def test_batch_size_and_precision_change_the_numbers_a_little_and_the_identity_with_them(
+    data: Path, tmp_path: Path
+) -> None:
     one, other = Home(tmp_path / "a"), Home(tmp_path / "b")
     features = []
     for home, batch in ((one, 5), (other, 24)):
@@ -73,12 +79,13 @@ def test_batch_size_and_precision_change_the_numbers_a_little_and_the_identity_w
 
 def test_several_processes_write_the_same_bank_as_one(data: Path, tmp_path: Path) -> None:
     one, several = Home(tmp_path / "a"), Home(tmp_path / "b")
-    make_banks(MODEL, data, one, rows_per_shard=5, batch=3)
-    make_banks(MODEL, data, several, rows_per_shard=5, batch=3, devices=("cpu", "cpu"))
+    make_banks(MODEL, data, one, rows_per_shard=5, batch=3, only=("val",))
+    make_banks(MODEL, data, several, rows_per_shard=5, batch=3, only=("val",), devices=("cpu", "cpu"))
     assert hashes(one) == hashes(several)
     assert not list(several.root.rglob("*.units")), "the processes' own files are gone"
 
 
+# One interpreter does it all, because starting torch is slow: each attempt is a forked child.
 KILLED = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
@@ -89,48 +96,54 @@ from small_images import make_banks
 from ood_bench.bank import partial
 from ood_bench.home import Home
 
-seen = 0
-def add(self, tensors, ids, fit, original=partial.PartialBank.add):
-    global seen
-    seen += 1
-    if seen == int(sys.argv[4]):
-        os.kill(os.getpid(), signal.SIGKILL)
-    original(self, tensors, ids, fit)
+data, root = Path(sys.argv[2]), Path(sys.argv[3])
 
-partial.PartialBank.add = add
-make_banks("random:openood-cifar10", Path(sys.argv[2]), Home(Path(sys.argv[3])), rows_per_shard=5, batch=3, on_bad=sys.argv[5])
+def extract(home, kill_at, on_bad):
+    seen = 0
+    def add(self, tensors, ids, fit, original=partial.PartialBank.add):
+        nonlocal seen
+        seen += 1
+        if seen == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        original(self, tensors, ids, fit)
+    child = os.fork()
+    if not child:
+        try:
+            partial.PartialBank.add = add
+            make_banks("random:openood-cifar10", data, Home(root / home), rows_per_shard=5, batch=3, on_bad=on_bad,
+                       only=("train",))
+            os._exit(0)
+        except BaseException as error:
+            os.write(2, repr(error).encode())
+            os._exit(3)
+    return os.waitpid(child, 0)[1]
+
+for on_bad in ("fail", "skip"):
+    assert extract(f"whole-{on_bad}", 0, on_bad) == 0
+    assert extract(f"cut-{on_bad}", 3, on_bad) == signal.SIGKILL
+    shards = {path.name for path in Home(root / f"cut-{on_bad}").banks.rglob("shard-*.safetensors")}
+    assert shards == {"shard-00000.safetensors", "shard-00001.safetensors"}, shards
+    assert extract(f"cut-{on_bad}", 0, on_bad) == 0
+    (data / "train" / "c01" / "image-001.jpg").write_text("no image")
 """
 
 
-@pytest.mark.parametrize("on_bad", ["fail", "skip"])
-def test_kill_9_in_the_middle_and_resume_gives_the_hashes_of_an_uninterrupted_run(
-    data: Path, tmp_path: Path, on_bad: str
-) -> None:
-    if on_bad == "skip":
-        (data / "train" / "c01" / "image-001.jpg").write_text("no image")
-    here = str(Path(__file__).parents[1])
-
-    def extract(home: str, kill_at: int) -> int:
-        command = [sys.executable, "-c", KILLED, here, str(data), str(tmp_path / home), str(kill_at), on_bad]
-        return subprocess.run(command, check=False, capture_output=True).returncode
-
-    assert extract("whole", 0) == 0
-    assert extract("cut", 3) == -9
-    partial = {path.name for path in Home(tmp_path / "cut").banks.rglob("shard-*.safetensors")}
-    assert partial == {"shard-00000.safetensors", "shard-00001.safetensors"}
-    assert extract("cut", 0) == 0
-    assert hashes(Home(tmp_path / "cut")) == hashes(Home(tmp_path / "whole"))
-    if on_bad == "skip":
-        for home in ("cut", "whole"):
-            (noted,) = Home(tmp_path / home).banks.rglob(SKIPPED)
-            assert noted.read_text().startswith("c01/image-001.jpg\t")
+def test_kill_9_in_the_middle_and_resume_gives_the_hashes_of_an_uninterrupted_run(data: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", KILLED, str(Path(__file__).parents[1]), str(data), str(tmp_path)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for on_bad in ("fail", "skip"):
+        cut, whole = Home(tmp_path / f"cut-{on_bad}"), Home(tmp_path / f"whole-{on_bad}")
+        assert hashes(cut) == hashes(whole) != {}
+        noted = [path.read_text() for home in (cut, whole) for path in home.banks.rglob(SKIPPED)]
+        assert [text.partition("\t")[0] for text in noted] == (["c01/image-001.jpg"] * 2 if on_bad == "skip" else [])
 
 
 def test_images_that_cannot_be_read_are_named_or_left_out(data: Path, tmp_path: Path) -> None:
     bad = data / "train" / "c00" / "image-001.jpg"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(bad)
     bad.write_bytes(bad.read_bytes()[:400])
-    with pytest.raises(RequestError, match=r"c00/image-001.jpg cannot be read \(image file is truncated.*--on-bad skip"):
+    with pytest.raises(RequestError, match=r"c00/image-001.jpg cannot be read \(.*--on-bad skip"):
         make_banks(MODEL, data, Home(tmp_path / "a"))
     bad.write_text("this is no image")
     with pytest.raises(RequestError, match=r"c00/image-001.jpg cannot be read \(it is no image\); get it again"):
@@ -143,40 +156,32 @@ def test_images_that_cannot_be_read_are_named_or_left_out(data: Path, tmp_path: 
     assert (made.manifest.n, len(open_bank(folder).ids)) == (23, 23)
 
 
-def test_another_network_under_the_same_name_is_refused_unless_replaced(data: Path, tmp_path: Path) -> None:
+def test_another_network_under_the_same_name_is_refused_unless_replaced(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home = Home(tmp_path / "home")
     make_banks("random:openood-cifar10", data, home)
-    for _, manifest in find_banks(home):
-        assert manifest.identity.weights_sha256
-    state = torch.load  # the weights of another seed under the name without a seed
-    del state
-    from ood_bench.backbones import opening
-
     original = opening.randomise
-    try:
-        opening.randomise = lambda model, seed: original(model, seed + 1)
-        with pytest.raises(RequestError, match=r"made with another weights_sha256; pass --replace to put the new one"):
-            make_banks("random:openood-cifar10", data, home)
-        make_banks("random:openood-cifar10", data, home, replace=True)
-    finally:
-        opening.randomise = original
+    monkeypatch.setattr(opening, "randomise", lambda model, seed: original(model, seed + 1))
+    with pytest.raises(RequestError, match=r"made with another weights_sha256; pass --replace to put the new one"):
+        make_banks("random:openood-cifar10", data, home)
+    before = hashes(home)
+    make_banks("random:openood-cifar10", data, home, replace=True)
+    assert hashes(home).keys() == before.keys()
+    assert hashes(home) != before
 
 
 def test_a_linear_probe_is_fitted_for_a_backbone_without_a_head(data: Path, tmp_path: Path) -> None:
     pytest.importorskip("timm")
     home = Home(tmp_path / "home")
-    made = make_banks("random:timm:test_vit.r160_in1k", data, home, wish=Wish())
+    made = make_banks("random:timm:test_vit.r160_in1k", data, home)
     assert made.head_refused is None
-    from ood_bench.extraction.probing import Probe
-
     bank = open_bank(made.banks["mine/train"].manifest.identity.folder(home))
     head = Probe().fit(bank)
     logits = head.logits(bank.read("features"))
     assert head.n_classes == 4
     assert float((logits.argmax(dim=1) == bank.read("labels")).float().mean()) == 1.0
     # against scikit-learn's solver of the same problem
-    from sklearn.linear_model import LogisticRegression
-
     features = bank.read("features").double().numpy()
     mean, scale = features.mean(axis=0), features.std(axis=0)
     oracle = LogisticRegression(C=1 / (2 * 1e-4 * bank.n), max_iter=5000, tol=1e-10)
@@ -217,26 +222,44 @@ def test_a_python_object_becomes_a_bank(tmp_path: Path) -> None:
 def test_programs_are_cut_at_the_head_that_is_named(data: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = torch.nn.Sequential()
-    net.add_module("body", torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten(), torch.nn.Linear(48, 9)))
+    net.add_module(
+        "body", torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten(), torch.nn.Linear(48, 9))
+    )
     net.add_module("act", torch.nn.ReLU())
     net.add_module("fc", torch.nn.Linear(9, 5))
-    exported = torch.export.export(net, (torch.randn(2, 3, 32, 32),), dynamic_shapes=({0: torch.export.Dim("n", min=1)},))
+    exported = torch.export.export(
+        net, (torch.randn(2, 3, 32, 32),), dynamic_shapes=({0: torch.export.Dim("n", min=1)},)
+    )
     torch.export.save(exported, tmp_path / "net.pt2")
     name = f"script:{tmp_path / 'net.pt2'}#fc"
     made = make_banks(name, data, Home(tmp_path / "home"), image_size=32)
     assert made.head_refused is None
     manifest = made.banks["mine/val"].manifest
     assert (manifest.n_features, manifest.n_classes) == (9, 5)
-    with pytest.raises(RequestError, match=r"has no linear layer 'head' to be the head; its linear layers are: body.2, fc"):
+    with pytest.raises(
+        RequestError, match=r"has no linear layer 'head' to be the head; its linear layers are: body.2, fc"
+    ):
         make_banks(name.replace("#fc", "#head"), data, Home(tmp_path / "home"), image_size=32)
-    with pytest.raises(RequestError, match="the layer 'body.2' does not make the logits"):
+    with pytest.raises(RequestError, match=r"the layer 'body.2' does not make the logits"):
         make_banks(name.replace("#fc", "#body.2"), data, Home(tmp_path / "home"), image_size=32)
 
 
 def test_the_command_line_extracts_says_what_it_costs_and_prints_json(
     data: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["extract", "--as", "mine", "--model", MODEL, "--data-root", str(data), "--device", "cpu", "--workers", "0"]
+    arguments = [
+        "extract",
+        "--as",
+        "mine",
+        "--model",
+        MODEL,
+        "--data-root",
+        str(data),
+        "--device",
+        "cpu",
+        "--workers",
+        "0",
+    ]
     arguments += ["--set", "train=train", "--fit", "train", "--set", "val=val", "--test", "val"]
     arguments += ["--set", "noise=noise", "--far", "noise"]
     assert run(*arguments, "--dry-run", "--json") == 0
@@ -258,23 +281,32 @@ def test_a_list_that_leaves_its_folder_stops_the_command(
     data: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (data / "list.txt").write_text("../../etc/passwd\n")
-    arguments = ["extract", "--as", "mine", "--model", MODEL, "--data-root", str(data), "--set", "s=list.txt", "--test", "s"]
+    arguments = [
+        "extract",
+        "--as",
+        "mine",
+        "--model",
+        MODEL,
+        "--data-root",
+        str(data),
+        "--set",
+        "s=list.txt",
+        "--test",
+        "s",
+    ]
     assert run(*arguments) == 2
     assert "'../../etc/passwd', which lies outside the folder of the images" in capsys.readouterr().err
     assert not (home / "banks").exists()
 
 
 def test_arrays_and_torchvisions_sets_are_read_like_files(data: Path, tmp_path: Path) -> None:
-    from ood_bench.extraction.locate import own_images
-    from ood_bench.extraction.readers import open_image
-
     array = np.random.default_rng(0).integers(0, 255, (6, 8, 8, 3), dtype=np.uint8)
     np.save(data / "fog.npy", array)
     np.save(data / "labels.npy", np.arange(6))
     images = own_images("fog", "npy:fog.npy:2:5", data)
     assert (images.labels, images.ids[0]) == ((2, 3, 4), "fog/000002")
     assert np.array_equal(np.asarray(open_image(images.places[1])), array[3])
-    with pytest.raises(RequestError, match="rows 2 to 9 are asked of .*, which has 6"):
+    with pytest.raises(RequestError, match=r"rows 2 to 9 are asked of .*, which has 6"):
         own_images("fog", "npy:fog.npy:2:9", data)
     fake = own_images("fake", "torchvision:ImageFolder", data / "val")
     assert (fake.n, len(fake.labels or ())) == (12, 12)

@@ -145,7 +145,9 @@ def test_a_redirect_is_followed_but_not_out_of_the_web_nor_for_ever(server: Serv
 
 
 def test_another_file_than_the_published_one_is_not_kept(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(IntegrityError, match=r"should have sha256 abababababababab\.\.\., got .*another file than the one"):
+    with pytest.raises(
+        IntegrityError, match=r"should have sha256 abababababababab\.\.\., got .*another file than the one"
+    ):
         fetch(f"{server.url}/file.bin", tmp_path / "file.bin", sha256="ab" * 32)
     assert list(tmp_path.iterdir()) == []
     fetch(f"{server.url}/file.bin", tmp_path / "file.bin", sha256=SHA[:8])

@@ -54,7 +54,7 @@ def test_lists_that_contradict_themselves_are_refused(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", 0)
     with pytest.raises(RequestError, match=r"names 'a.png' 2 times; an image is in a set once"):
         from_list("s", ["a.png", "a.png"], tmp_path, "list.txt")
-    with pytest.raises(RequestError, match="either all lines of list.txt carry a label or none; line 2 has none"):
+    with pytest.raises(RequestError, match=r"either all lines of list.txt carry a label or none; line 2 has none"):
         from_list("s", ["a.png 1", "b.png"], tmp_path, "list.txt")
     with pytest.raises(RequestError, match="should name images, but it is empty"):
         from_list("s", ["", " "], tmp_path, "list.txt")

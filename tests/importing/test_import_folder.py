@@ -460,7 +460,7 @@ def rename_logits(sets: dict[str, Arrays]) -> None:
         (partly_labelled, r"'test' .* got -1 at row 5"),
         (
             rename_logits,
-            r"'far_two' .* should hold `features` \(n, d\) or `logits` \(n, K\) or `members` \(n, M, K\), but holds 'logit'",
+            r"'far_two' .* should hold `features` \(n, d\), `logits` .* or `members` .*, but holds 'logit'; rename",
         ),
     ],
 )

@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from ood_bench.scorers.ash import AshB, kept_mask, n_kept
 from support import Problem, problem, score
 
 from ood_bench.batch import Batch
 from ood_bench.errors import CannotScore
+from ood_bench.scorers.ash import AshB, kept_mask, n_kept
 from ood_bench.types import Head
 
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ood_bench.scorers.dice import DICE
 from support import Problem, fitted, problem, score
 
+from ood_bench.scorers.dice import DICE
 from ood_bench.types import Info
 
 

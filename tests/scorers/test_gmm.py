@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from ood_bench.scorers.gmm import GMM, Gaussians, GroupMoments
 from scipy.stats import multivariate_normal
 from support import Problem, fitted, problem, score
 
 from ood_bench.batch import Batch
 from ood_bench.columns import labels
 from ood_bench.errors import CannotScore
+from ood_bench.scorers.gmm import GMM, Gaussians, GroupMoments
 from ood_bench.types import Info
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from ood_bench.scorers.kernel_pca import CoP, CoRP
 from support import Problem, fitted, problem, score
 
 from ood_bench.batch import Batch
 from ood_bench.reductions import Moments
+from ood_bench.scorers.kernel_pca import CoP, CoRP
 from ood_bench.types import Info
 
 

@@ -6,9 +6,9 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from ood_bench.scorers.knn import KNN
 from support import Problem, problem, score
 
+from ood_bench.scorers.knn import KNN
 from ood_bench.types import Info
 
 
@@ -32,7 +32,9 @@ def test_of_features_as_they_are(k: int) -> None:
     far = given.features("fit") + 1e3  # where |a|^2 - 2ab + |b|^2 loses digits
     given = Problem(given.weight, given.bias, given.sets | {"fit": (far, *given.sets["fit"][1:])})
     apart = np.sqrt(((given.features("ood")[:, None] + 1e3 - far[None]) ** 2).sum(axis=2))
-    moved = Problem(given.weight, given.bias, given.sets | {"ood": (given.features("ood") + 1e3, *given.sets["ood"][1:])})
+    moved = Problem(
+        given.weight, given.bias, given.sets | {"ood": (given.features("ood") + 1e3, *given.sets["ood"][1:])}
+    )
     expected = -np.sort(apart, axis=1)[:, k - 1]
     np.testing.assert_allclose(score(f"knn:k={k},unit=false", moved, "ood", rows=33), expected, rtol=1e-7)
     near = problem()

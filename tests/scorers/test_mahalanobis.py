@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from ood_bench.scorers.mahalanobis import background, learn
 from support import Problem, fitted, problem, score
 
 from ood_bench.batch import Batch
 from ood_bench.errors import CannotScore
 from ood_bench.reductions import ClassMeans, Moments
+from ood_bench.scorers.mahalanobis import background, learn
 
 
 def naive(given: Problem, name: str, *, unit: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -11,11 +11,11 @@ import scipy.optimize
 import scipy.stats
 import torch
 from direct import logits_bank, run
-from ood_bench.scorers.openmax import Tails
 from scipy.special import expit
 from support import problem, score
 
 from ood_bench.errors import CannotScore
+from ood_bench.scorers.openmax import Tails
 
 
 def weibull(values: np.ndarray) -> tuple[float, float]:

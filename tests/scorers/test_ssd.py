@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from ood_bench.scorers.ssd import k_means
 from support import Problem, fitted, problem, score
 
 from ood_bench.errors import CannotScore
+from ood_bench.scorers.ssd import k_means
 
 
 def unit(given: Problem, name: str) -> np.ndarray:

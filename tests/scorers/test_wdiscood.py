@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.linalg
-from ood_bench.scorers.wdiscood import WDiscOOD
 from support import Problem, fitted, problem, score
 
 from ood_bench.errors import CannotScore
+from ood_bench.scorers.wdiscood import WDiscOOD
 from ood_bench.types import Info
 
 

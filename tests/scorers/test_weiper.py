@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from ood_bench.scorers.weiper import Extremes, PerturbedHeads, WeiPer
 from support import Problem, fitted, problem, score
 
 from ood_bench.batch import Batch
+from ood_bench.scorers.weiper import Extremes, PerturbedHeads, WeiPer
 
 SMALL = "weiper:repeats=6,bins=20,smoothing_perturbed=5"
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from ood_bench.cli.site import site
 from opened_page import Made, Page
 from site_cases import make_home
+
+from ood_bench.cli.site import site
 
 FLAGS = (
     "--headless",
@@ -62,6 +63,7 @@ def page(chromium: Any, made: Made) -> Iterator[Page]:
     opened.open()
     opened.js("localStorage.clear()")
     opened.errors()
+    opened.requested()  # what the browser asks for as it starts
     yield opened.open()
     assert opened.errors() == []
     asked = {url.partition("#")[0] for url in opened.requested() if not url.startswith(("data:", "blob:", "about:"))}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,14 @@ class Page:
     def choose(self, key: str, value: str) -> None:
         """Select the option of a control as a user would."""
         self.one(f"select[data-key={key}] option[value='{value}']").click()
+
+    def until(self, code: str, expected: object) -> None:
+        """Wait until the browser has done what it does in its own time."""
+        for _ in range(100):
+            if self.js(code) == expected:
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"{code} should become {expected!r}, but is {self.js(code)!r} after five seconds")
 
     def size(self, width: int, height: int) -> None:
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+
 from ood_bench.home import Home
 from ood_bench.store.records import Provenance, Run, ScoreKey, ScoreRecord, new_run_id, sha256_of_scores
 from ood_bench.store.store import Store

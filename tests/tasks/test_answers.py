@@ -137,6 +137,18 @@ def test_a_figure_of_nothing_is_refused(place: Home) -> None:
         figure(get_task("scod"), Asked(Store(place), load_suite("mine", place)))
 
 
+def test_a_short_table_says_that_it_is_short() -> None:
+    plain = {"suite": "s", "model": "m", "set": "test", "group": "test"}
+    rows = [TaskRow(**plain, method=f"m{i}", spec=f"m{i}", values={"aurc": i / 10}) for i in range(4)]  # type: ignore[arg-type]
+    rows.append(TaskRow(**plain, method="x", spec="x", status="skipped", reason="needs a head"))  # type: ignore[arg-type]
+    short = render_task(SELECTIVE, rows, top=2)
+    assert "m1" in short
+    assert "m2 " not in short
+    assert "needs a head" not in short
+    assert "ood-bench table --task selective" in short
+    assert "needs a head" in render_task(SELECTIVE, rows)
+
+
 @pytest.mark.parametrize("fmt", ["text", "markdown", "latex", "html", "csv"])
 def test_hostile_names_are_harmless(fmt: str) -> None:
     name = "=cmd|<script>\x1b[31m"

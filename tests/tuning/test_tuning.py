@@ -68,7 +68,9 @@ def test_selected_by_the_first_best_auroc_on_validation(home: Home) -> None:
     done = tuned(home, "knn", {"k": tuple(map(str, ks))})
     (tuning,) = done.tunings
     store = Store(home)
-    records = {(record.spec, record.set): store.scores(record) for key in done.run.records if (record := store.get(key))}
+    records = {
+        (record.spec, record.set): store.scores(record) for key in done.run.records if (record := store.get(key))
+    }
 
     def of(k: int, inside: str, outside: str) -> float:
         spec = "knn:k=" + str(k)
@@ -182,7 +184,7 @@ def test_openoods_grids_start_from_its_profile(home: Home) -> None:
     assert react.scorer == "react:q=0.9+energy:fit=val"
     assert [point.params["react.q"] for point in react.points] == [0.85, 0.9, 0.95, 0.99]
     assert [(point.params["gamma"], point.params["m"]) for point in gen.points][:2] == [(0.01, 5), (0.1, 5)]
-    with pytest.raises(RequestError, match="no grid of profile openood-v1.5 is named 'entropy'"):
+    with pytest.raises(RequestError, match=r"no grid of profile openood-v1\.5 is named 'entropy'"):
         tuned(home, "entropy", "openood")
 
 
