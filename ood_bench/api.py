@@ -35,7 +35,6 @@ from ood_bench.registry import SCORERS, load_all, load_plugin
 from ood_bench.render.table import Format, render
 from ood_bench.runner import ALL, Options, every_spec, execute
 from ood_bench.specs import Spec, make_spec, parse_spec
-from ood_bench.store.frames import to_frame
 from ood_bench.store.records import Run, Skipped
 from ood_bench.store.rows import Row, rows_of
 from ood_bench.store.store import Store
@@ -77,6 +76,8 @@ class Results:
     @cached_property
     def frame(self) -> pd.DataFrame:
         """The rows with the leaderboard's columns; shares in [0, 1]."""
+        from ood_bench.store.frames import to_frame  # not at the top: pandas takes a second, and few runs need it
+
         return to_frame(self.rows)
 
     def table(self, fmt: Format = "text", **options: Any) -> str:

@@ -46,7 +46,14 @@ def describe(offer: Offer, scored: Iterable[Bank]) -> Info:
     """What is known before any pass, over all banks of a run."""
     scored = list(scored)
     banks = [bank for bank in (offer.fit, offer.val, *scored) if bank is not None]
-    has = {need for need, name in _TENSORS.items() if banks and all(name in bank.inputs for bank in banks)}
+    learnt_from = [bank for bank in (offer.fit, offer.val) if bank is not None]
+    # Of the scored banks one that has an input is enough here: a set that lacks it loses its own cells alone.
+    has = {
+        need
+        for need, name in _TENSORS.items()
+        if all(name in bank.inputs for bank in learnt_from)
+        and any(name in bank.inputs for bank in (scored or learnt_from))
+    }
     has |= {need for need, name in _CONSTANTS.items() if scored and all(name in bank.constants for bank in scored)}
     if offer.head is not None and not any(bank.head_refused for bank in banks):
         has.add(HEAD)

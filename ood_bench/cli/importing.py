@@ -44,6 +44,7 @@ def _sets(flag: str, help_: str) -> Callable[[Callable[..., Any]], Callable[...,
 @click.option(
     "--fpr", type=click.Choice(["id_positive", "ood_positive"]), help="Which FPR95 tables show. [default: id_positive]"
 )
+@click.option("--label-space", metavar="NAME", help="Tells several heads of one backbone apart. [default: default]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the draw of --val-from-fit.")
 @click.option("--replace", is_flag=True, help="Replace banks of the same names that have other content.")
 @HOME
@@ -65,6 +66,7 @@ def import_(
     head: Path | None,
     dtype: StorageName,
     fpr: FprOrientation | None,
+    label_space: str | None,
     seed: int,
     replace: bool,
     home: str | None,
@@ -95,6 +97,7 @@ def import_(
         dtype=dtype,
         replace=replace,
         fpr=fpr,
+        label_space=label_space,
         seed=seed,
     )
     if as_json:

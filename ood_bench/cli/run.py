@@ -120,7 +120,11 @@ def run(
 
 def has_failed(results: api.Results) -> bool:
     """Whether anything broke, or nothing at all came out."""
-    broken = bool(results.failed) or any(one.has_failed for one in results.tasks.values())
+    broken = (
+        bool(results.failed)
+        or any(row.status == "failed" for row in results.rows)
+        or any(one.has_failed for one in results.tasks.values())
+    )
     return broken or not (results.run.records or any(one.has_numbers for one in results.tasks.values()))
 
 

@@ -13,12 +13,14 @@ from ood_bench.defaults import default_suite
 from ood_bench.errors import RequestError
 from ood_bench.files import write_bytes
 from ood_bench.home import Home, find_home
+from ood_bench.naming import unknown
 from ood_bench.published import COLUMNS, compare
 from ood_bench.render.table import FORMATS, Format, render
 from ood_bench.statistics.families import by_family
 from ood_bench.store.records import Run
 from ood_bench.store.rows import Row, rows_of
 from ood_bench.store.seeds import aggregate_seeds
+from ood_bench.store.selection import select
 from ood_bench.store.store import Store
 from ood_bench.suites import FprOrientation, Suite, load_suite
 from ood_bench.tasks.catalogue import NAMES, OOD, chosen_tasks, get_task
@@ -78,6 +80,8 @@ def table(
     rows: list[Row] = []
     if OOD in wanted or published:
         rows = rows_of(store, chosen, run=run, models=models, scorers=scorers, intervals=intervals)
+        if not rows:
+            check_filters(store, chosen, run, models, scorers)
     if published:
         if not chosen.published:
             raise RequestError(f"suite {chosen.name} carries no published figures, so there is nothing to compare with")
@@ -110,6 +114,20 @@ def _item(row: Row) -> dict[str, object]:
     """A row under the leaderboard's column names, with its intervals where they were asked for."""
     intervals = {metric: asdict(interval) for metric, interval in row.intervals}
     return {**row.columns(), **({"intervals": intervals} if intervals else {})}
+
+
+def check_filters(
+    store: Store, suite: Suite, run: Run | None, models: tuple[str, ...], scorers: tuple[str, ...]
+) -> None:
+    """Raise RequestError naming a --model or --scorer that nothing stored has."""
+    lines = select(store, suite, run, (), ())
+    for what, asked, known in (
+        ("model", models, {line.model for line in lines}),
+        ("scorer", scorers, {name for line in lines for name in (line.scorer, line.spec)}),
+    ):
+        for name in asked:
+            if name not in known:
+                raise unknown(f"{what} with results of suite {suite.name}", name, known)
 
 
 def choose(place: Home, store: Store, suite: str | None, run_id: str | None) -> tuple[Suite, Run | None]:

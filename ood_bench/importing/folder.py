@@ -36,6 +36,10 @@ _COMPARED = (
 )
 
 
+# Of a backbone that is imported with one head; suites over the same tensors share banks and scores by it.
+LABEL_SPACE = "default"
+
+
 @dataclass(frozen=True, slots=True)
 class Imported:
     """What an import has made, and what was there already."""
@@ -91,8 +95,8 @@ def import_folder(
 
     Everything is read and checked before anything is written; the suite is written last. The same import again does
     nothing; after an interruption it goes on. What the home has under the same names with other content is refused
-    unless `replace`. `val_from_fit` moves a seeded share of the fit rows to the set `<fit>-val`; `label_space` is the
-    suite's name unless given. Raises RequestError.
+    unless `replace`. `val_from_fit` moves a seeded share of the fit rows to the set `<fit>-val`; `label_space` tells several heads
+    of one backbone apart; suites that import the same sets with the same head share their banks. Raises RequestError.
     """
     if not model.strip():
         raise RequestError("an import needs a model name, got an empty one; give it with --model")
@@ -106,7 +110,7 @@ def import_folder(
     if roles.empty:
         raise no_roles(layout, model, suite)
     units = plan_units(layout, roles, make_share(val_from_fit, seed, roles))
-    target = Target(home, model, model_seed, label_space or suite, find_head(layout, head), dtype, replace)
+    target = Target(home, model, model_seed, label_space or LABEL_SPACE, find_head(layout, head), dtype, replace)
 
     checked = [_check(unit, target) for unit in units]
     _check_agreement(checked)

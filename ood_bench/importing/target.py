@@ -73,7 +73,7 @@ class Target:
         if head_sha256(read_head(folder)) != head_sha256(self.head):
             raise RequestError(
                 f"{self.model} has another head for the label space {self.label_space!r} at {folder}; "
-                "pass --replace to put this one in its place, or choose another suite name"
+                "pass --replace to put this one in its place, or keep both with --label-space NAME"
             )
 
     def write_head(self) -> str | None:

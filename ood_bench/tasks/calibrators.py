@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy.optimize import minimize
-from sklearn.isotonic import IsotonicRegression
 from torch import Tensor
 
 from ood_bench.bank.base import Bank
@@ -177,6 +176,8 @@ def fit_one_versus_rest(
 
     The histogram has 15 cells [lo, hi) of equal width; a cell without validation rows maps to its own middle.
     """
+    from sklearn.isotonic import IsotonicRegression  # not at the top: it takes seconds, and only this needs it
+
     xs, ys = [], []
     for k in range(p.shape[1]):
         hit = (y == k).astype(np.float64)

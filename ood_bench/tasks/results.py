@@ -1,15 +1,17 @@
-"""What a run found for one task, for Python; the only module of `tasks` that imports pandas."""
+"""What a run found for one task, for Python."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from ood_bench.tasks.row import TaskRow
 from ood_bench.tasks.task import Asked, Task
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class TaskResults:
     @cached_property
     def frame(self) -> pd.DataFrame:
         """The rows under their column names; shares in [0, 1]."""
+        import pandas as pd  # not at the top: it takes a second, and few runs need it
+
         return pd.DataFrame([self.task.flat(row) for row in self.rows])
 
     def document(self) -> dict[str, object]:

@@ -41,8 +41,8 @@ ARCHITECTURES = {
 }
 CUT = ("resnet50d", "vit-b16", "torchvision:mobilenet_v3_small", "timm:efficientnet_b0", "torchvision:densenet121")
 RUN = ("timm:convnext_atto", "timm:deit_tiny_distilled_patch16_224", "openood-cifar10")
-SOME = ("msp", "energy", "logitgap", "vim", "react", "knn")
-HEAD_BASED = ("vim", "residual", "react", "dice", "fdbd", "nci", "gradnorm")
+SOME = ("msp", "energy", "logitgap", "vim:dim=4", "react", "knn")
+HEAD_BASED = ("vim", "residual", "react", "dice", "fdbd", "nci")
 
 
 def banks(model: str, size: int | None, tmp_path: Path, classes: int = 4) -> tuple[Extraction, Home]:
@@ -75,7 +75,9 @@ def check(model: str, tmp_path: Path, scorers: tuple[str, ...]) -> None:
         assert float(logits.std(dim=0).max()) > 0, "every image gives the same logits"
     if scorers:
         results = api.run("mine", f"random:{model}", list(scorers), home=home.root, device="cpu")
-        assert scored(results) >= {"msp", "vim", "knn", "energy", "logitgap"}
+        # so few images leave nothing over for ViM's default dimension: with all scorers it is skipped with that reason
+        assert scored(results) >= {"msp", "knn", "energy", "logitgap", "react+energy"}
+        assert "vim" in scored(results) or scorers == ("all",)
         assert not results.failed
 
 
@@ -96,7 +98,13 @@ def test_a_head_that_is_not_linear_keeps_its_logits_and_refuses_what_needs_it(
     made, home = banks(model, size, tmp_path)
     assert made.head_refused is not None
     assert made.head_refused.startswith("the head is not linear: ")
-    results = api.run("mine", f"random:{model}", [*SOME, *HEAD_BASED, "maxlogit"], home=home.root, device="cpu")
+    results = api.run(
+        "mine",
+        f"random:{model}",
+        ["msp", "energy", "maxlogit", "logitgap", "knn", *HEAD_BASED],
+        home=home.root,
+        device="cpu",
+    )
     assert scored(results) >= {"msp", "energy", "maxlogit", "logitgap", "knn"}
     reasons = {one.scorer.partition("+")[0]: one.reason for one in results.skipped}
     for scorer in HEAD_BASED:
@@ -179,5 +187,5 @@ def test_a_backbone_without_a_head_gets_a_linear_probe(tmp_path: Path) -> None:
     assert made.head_sha256 is not None
     assert made.accuracy is not None
     assert made.banks["mine/val"].manifest.n_classes is None
-    results = api.run("mine", "random:dinov2-b14", ["msp", "vim"], home=home.root, device="cpu")
+    results = api.run("mine", "random:dinov2-b14", ["msp", "vim:dim=4"], home=home.root, device="cpu")
     assert scored(results) == {"msp", "vim"}

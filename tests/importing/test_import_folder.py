@@ -149,7 +149,7 @@ def test_every_layout_gives_the_same_banks(place: Home, tmp_path: Path, save: Ca
         assert (stored.manifest.identity.ids_kind, stored.manifest.identity.preprocessing) == ("row", "imported")
         assert stored.manifest.head_error is not None
         assert stored.manifest.head_error < 1e-5
-    head = read_head(place.head_folder("net", None, "mine"))
+    head = read_head(place.head_folder("net", None, "default"))
     np.testing.assert_array_equal(head.weight.numpy(), head_arrays()[0])
     np.testing.assert_array_equal(head.bias.numpy(), head_arrays()[1])
 
@@ -160,10 +160,10 @@ def test_the_suite_reads_like_any_other(place: Home, tmp_path: Path) -> None:
     assert suite == imported.suite
     assert (suite.fit, suite.val, suite.test, suite.models) == ("train", None, "test", ("net",))
     assert suite.groups == {"near": ("near_one",), "far": ("far_one", "far_two")}
-    assert (suite.fpr, suite.label_space, suite.origin) == ("ood_positive", "mine", "home")
+    assert (suite.fpr, suite.label_space, suite.origin) == ("ood_positive", "default", "home")
     for name, spec in suite.sets.items():
         assert spec.count == SIZES[name]
-        assert find_bank(place, "net", None, name, spec.list_sha256, label_space="mine") is not None
+        assert find_bank(place, "net", None, name, spec.list_sha256, label_space="default") is not None
 
 
 def test_the_pickles_of_the_vim_scripts(place: Home, tmp_path: Path) -> None:
@@ -353,7 +353,7 @@ def test_other_roles_or_another_head_need_replace(place: Home, tmp_path: Path) -
         run(place, directory, far=["far_one"])
     weight, bias = head_arrays()
     np.savez(directory / "head.npz", W=weight, b=bias + 1e-5)
-    with pytest.raises(RequestError, match=r"net has another head for the label space 'mine' at .*; pass --replace"):
+    with pytest.raises(RequestError, match=r"net has another head for the label space 'default' at .*; pass --replace"):
         run(place, directory)
     assert files_below(place.root) == before
     run(place, directory, far=["far_one"], replace=True)
@@ -366,7 +366,7 @@ def test_a_head_that_comes_later_joins(place: Home, tmp_path: Path) -> None:
     assert run(place, directory).head_sha256 is None
     later = run(place, directory, head=tmp_path / "last.npz")
     assert {manifest.head_sha256 for manifest in later.manifests.values()} == {later.head_sha256}
-    assert head_sha256(read_head(place.head_folder("net", None, "mine"))) == later.head_sha256
+    assert head_sha256(read_head(place.head_folder("net", None, "default"))) == later.head_sha256
     assert run(place, directory, head=tmp_path / "last.npz").nothing_new
 
 
