@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -36,6 +37,9 @@ LOGIT_FAMILY = [
     "logitgap-square",
     "logitgap-sqrt",
 ]
+
+
+DEAR = 10.0  # seconds of a fit that is not repeated
 
 
 @dataclass(frozen=True)
@@ -94,18 +98,18 @@ def alone(names: Sequence[str], problem: Problem, limits: Limits, stream: Stream
     found: dict[str, tuple[float, float, float | None]] = {}
     learned: dict[str, dict[str, object]] = {}
     for spec in resolved(names, problem):
-        fits = fit_all([spec], problem.learning, problem.info, stream)
-        if spec not in fits.fitted:
-            continue
-        fitted = fits.fitted[spec]
+        with PeakMemory() as memory:
+            fits, fit = timed(partial(fit_all, [spec], problem.learning, problem.info, stream))
+            if spec not in fits.fitted:
+                continue
+            fitted = fits.fitted[spec]
+            if fit < DEAR:
+                fit = min(fit, best(partial(fit_all, [spec], problem.learning, problem.info, stream), tries=tries))
+            score = best(partial(_score, [fitted], problem, stream), tries=4 * tries)
         name = spec.name.removesuffix("+energy")
         learned[name] = dict(fitted.learned)
-        with PeakMemory() as memory:
-            fit = best(
-                lambda spec=spec: fit_all([spec], problem.learning, problem.info, stream), tries=tries, seconds=3
-            )
-            score = best(partial(_score, [fitted], problem, stream), tries=4 * tries, seconds=2)
         found[name] = fit, score, None if memory.above is None else memory.above / 2**20
+        print(f"  {name}: fit {fit:.3f} s, score {score:.4f} s", file=sys.stderr, flush=True)
     known = bounds(limits, learned)
     size = problem.size
     rows = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import types
 from collections.abc import Mapping
@@ -70,6 +71,7 @@ class Parameter:
             raise RequestError(f"{owner}: {self.name} takes {self.describe()}, got {value!r}")
 
 
+@functools.cache
 def parameters_of(cls: type) -> tuple[Parameter, ...]:
     """The hyper-parameters of a dataclass, in the order of its fields."""
     hints = get_type_hints(cls, include_extras=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -176,10 +177,16 @@ def provenance(device: torch.device) -> Provenance:
     return Provenance(
         device=f"{device.type} ({name})",
         host=platform.node(),
-        program=version("ood-bench"),
+        program=_program(),
         time=_now(),
         versions={"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
     )
+
+
+@functools.cache
+def _program() -> str:
+    """The version of ood-bench, which the package's metadata tells slowly."""
+    return version("ood-bench")
 
 
 def _resolve(

@@ -64,7 +64,7 @@ class CoRP:
 
     A has M rows from N(0, 2 gamma I) and u is uniform on [0, 2 pi), both drawn from `seed` (the authors' draws are
     NumPy's, so scores agree in distribution, not row by row). `auto`: the authors' gamma 3, M 4096, variance 0.5 from
-    K = 1000 on (ImageNet, ResNet-50), else 2, 2048, 0.8 (CIFAR-10, ResNet-18).
+    K = 1000 on (ImageNet, ResNet-50), else 2, 2048, 0.8 (CIFAR-10, ResNet-18: M is 4 d there, and 4 d for smaller d).
     """
 
     gamma: Annotated[float, Range(0, above=True)] | Literal["auto"] = "auto"
@@ -74,7 +74,7 @@ class CoRP:
 
     def resolve(self, info: Info) -> CoRP:
         gamma = _by_size(info, 3.0, 2.0) if self.gamma == "auto" else self.gamma
-        m = int(_by_size(info, 4096, 2048)) if self.m == "auto" else self.m
+        m = int(_by_size(info, 4096, min(2048, 4 * info.dim))) if self.m == "auto" else self.m
         variance = _by_size(info, 0.5, 0.8) if self.variance == "auto" else self.variance
         return replace(self, gamma=gamma, m=m, variance=variance)
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ood_bench.backbones.presets import Preset
 from ood_bench.backbones.transform import Transform
@@ -39,6 +40,30 @@ class Backbone:
         generator = torch.Generator().manual_seed(seed)
         shape = (rows, self.transform.channels, self.transform.size, self.transform.size)
         return torch.randn(shape, generator=generator)
+
+
+@torch.no_grad()
+def settle_norms(model: nn.Module, images: Tensor) -> None:
+    """Let fresh batch norms see something soft: with their statistics at 0 and 1 a deep network forgets its input.
+
+    Pictures are smooth, so the noise is blurred: statistics of sharp noise would let activations of pictures explode.
+    """
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    model.eval()
+    for norm in norms:
+        norm.train()
+        norm.momentum = None  # the average over what is seen, here one batch
+        norm.reset_running_stats()
+    side = images.shape[-1]
+    model(nn.functional.interpolate(images[:, :, :6, :6], (side, side), mode="bicubic"))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        if norm.running_var is not None:  # a channel that this noise leaves asleep must not deafen the others later
+            norm.running_var.clamp_(min=0.5 * float(norm.running_var.mean()))
+        norm.eval()
 
 
 def randomise(model: nn.Module, seed: int) -> None:

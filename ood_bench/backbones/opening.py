@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ood_bench.backbones.backbone import RANDOM, Backbone, randomise
+from ood_bench.backbones.backbone import RANDOM, Backbone, randomise, settle_norms
 from ood_bench.backbones.presets import Preset, presets
 from ood_bench.backbones.scripted import open_program
 from ood_bench.backbones.small import make_small
@@ -67,6 +67,7 @@ def open_backbone(name: str, home: Home, wish: Wish = Wish()) -> Backbone:
         opened = _LOADERS[loader](_Request(bare, rest, preset, fresh, wish, home))
     if fresh:
         randomise(opened.module, wish.seed or 0)
+        settle_norms(opened.module, opened.example(4))
     opened.module.eval().requires_grad_(False)
     made = replace(opened, name=name, seed=wish.seed, preset=None if fresh else preset)
     return replace(made, weights_sha256=opened.weights_sha256 or weights_sha256(made.module))

@@ -15,7 +15,8 @@ from ood_bench.files import write_bytes
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write the arrays to `path` under their names; equal arrays give equal bytes."""
-    write_bytes(path, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+    data = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    write_bytes(path, data, durable=False)  # scores and outcomes follow from the banks, and are hashed
 
 
 def read_arrays(path: Path, names: tuple[str, ...], what: str) -> tuple[np.ndarray, ...]:

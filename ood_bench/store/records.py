@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Literal, TypedDict
 
 import numpy as np
@@ -33,7 +34,7 @@ class Provenance(TypedDict):
     versions: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ScoreKey:
     """Which scores: equal keys must have equal scores. `params` are resolved (defaults, clamps and `auto` applied)."""
 
@@ -50,9 +51,10 @@ class ScoreKey:
 
     def to_json(self) -> dict[str, object]:
         """The fields that are set, as they are hashed and written."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        set_ = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in set_.items() if value is not None}
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """The name of the record: the hash of the canonical JSON of the key."""
         return sha256_of({"schema": 1, **self.to_json()})

@@ -50,7 +50,7 @@ class Store:
         """
         _check(record, scores)
         path = self._record_path(record.key.sha256)
-        if not path.exists():
+        if not _is_written(path):
             write_arrays(self._scores_path(record), {"scores": scores})
             if _claim(path, record_to_json(record)):
                 return "new"
@@ -60,7 +60,7 @@ class Store:
     def get(self, key_sha256: str) -> ScoreRecord | None:
         """The record of that key, None where there is none."""
         path = self._record_path(key_sha256)
-        return read_record(path) if path.exists() else None
+        return read_record(path) if _is_written(path) else None
 
     def scores(self, record: ScoreRecord) -> Float[np.ndarray, " n"]:
         """The record's scores, in the precision they were computed in; their hash is verified at every reading."""
@@ -78,7 +78,7 @@ class Store:
         """Every record, in the order of the keys."""
         for folder in sorted(_entries(self.home.records)):
             for path in sorted(_entries(folder)):
-                if _KEY_FILE.fullmatch(path.name):
+                if _KEY_FILE.fullmatch(path.name) and _is_written(path):
                     yield read_record(path)
 
     # -- outcomes
@@ -232,11 +232,13 @@ def _claim(path: Path, value: object) -> bool:
     """Make the JSON appear at `path` unless a file is there already; False where another process was first."""
     ready = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.new")
     try:
-        write_json(ready, value)
+        write_json(ready, value, durable=False)
         try:
             os.link(ready, path)  # unlike a rename it fails where the name is taken
         except FileExistsError:
-            return False
+            if _is_written(path):
+                return False
+            ready.replace(path)  # the empty file that a power cut left
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise RequestError(
@@ -247,6 +249,14 @@ def _claim(path: Path, value: object) -> bool:
         return True
     finally:
         ready.unlink(missing_ok=True)
+
+
+def _is_written(path: Path) -> bool:
+    """Whether there is anything at `path`; a power cut leaves an empty file, and what was in it is computed again."""
+    try:
+        return path.stat().st_size > 0
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -77,4 +77,5 @@ def test_the_authors_two_settings() -> None:
     assert CoP().resolve(Info(10, 512)).variance == 0.85
     assert CoRP().resolve(Info(1000, 2048)) == CoRP(3.0, 4096, 0.5)
     assert CoRP().resolve(Info(10, 512)) == CoRP(2.0, 2048, 0.8)
+    assert CoRP().resolve(Info(10, 64)) == CoRP(2.0, 256, 0.8)
     assert CoRP(m=128).resolve(Info(10, 512)).m == 128

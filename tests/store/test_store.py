@@ -310,3 +310,14 @@ def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("a file where the home should be")
     with pytest.raises(RequestError, match=r"cannot write .*; choose a writable place with --home"):
         put(Store(Home(tmp_path / "home")), SCORES)
+
+
+def test_an_empty_record_that_a_power_cut_left_is_written_anew(tmp_path: Path) -> None:
+    store = Store(Home(tmp_path))
+    record = put(store, SCORES)
+    path = next(tmp_path.glob("records/*/*.json"))
+    path.write_bytes(b"")
+    assert store.get(record.key.sha256) is None
+    assert list(store.records()) == []
+    put(store, SCORES)
+    assert np.array_equal(store.scores(next(iter(store.records()))), SCORES)
