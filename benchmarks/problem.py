@@ -45,7 +45,7 @@ class World:
     def head(self) -> Head:
         generator = torch.Generator().manual_seed(1)
         noise = torch.randn(self.size.k, self.size.d, generator=generator)
-        weight = 6 / self.size.d**0.5 * (0.35 * self.centres + 0.65 * noise)
+        weight = 6 / self.size.d**0.5 * (0.18 * self.centres + 0.82 * noise)
         return Head(weight, 0.1 * torch.randn(self.size.k, generator=generator))
 
     def rows(self, n: int, seed: int, *, outliers: bool = False) -> tuple[Tensor, Tensor, Tensor]:

@@ -62,10 +62,16 @@ class Batch:
         self._head, self._n_classes = head, n_classes
         self._extras, self._constants = dict(extras or {}), dict(constants or {})
         self._memo: dict[object, Any] = {}
+        self._born: list[tuple[str, Tensor, int]] = []  # every tensor given or kept, with its version then
         self._answers: Callable[[Batch, Any], Tensor] | None = None
         self.start = start
         self.abstain_index = abstain_index
         self.seconds: dict[str, float] = {} if seconds is None else seconds
+        inputs: dict[str, Tensor | None] = {"features": features, "logits": logits, "labels": labels}
+        inputs |= self._extras | self._constants
+        if head is not None:
+            inputs |= {"head.weight": head.weight, "head.bias": head.bias}
+        self._born += [(name, tensor, tensor._version) for name, tensor in inputs.items() if tensor is not None]
 
     # -- what the bank has ------------------------------------------------------------------------------------------
 
@@ -263,6 +269,8 @@ class Batch:
         name = str(key)
         self.seconds[name] = self.seconds.get(name, 0.0) + spent
         self._memo[key] = value
+        if isinstance(value, Tensor):
+            self._born.append((name, value, value._version))
         return value
 
     def answer(self, question: Any) -> Tensor:
@@ -278,12 +286,21 @@ class Batch:
         return self
 
     def held(self) -> dict[object, Tensor]:
-        """Every tensor held now, inputs and intermediates; the engine checks that no scorer modified one."""
+        """Every tensor held now, inputs and intermediates."""
         tensors: dict[object, Tensor] = {key: value for key, value in self._memo.items() if isinstance(value, Tensor)}
         inputs = {"features": self._features, "logits": self._logits, "labels": self._labels}
         inputs |= self._extras | self._constants
         tensors.update({f"input {name}": value for name, value in inputs.items() if value is not None})
         return tensors
+
+    def modified(self) -> list[str]:
+        """Names of tensors that were written to since this batch had them: inputs, intermediates, the head.
+
+        Nobody may do that, since all scorers share them. Writes through `.numpy()` leave no trace and are not seen.
+        """
+        mine = [name for name, tensor, version in self._born if tensor._version != version]
+        nested = (value for value in self._memo.values() if isinstance(value, Batch))
+        return sorted({*mine, *(name for batch in nested for name in batch.modified())})
 
 
 def _given(value: T | None, name: str) -> T:

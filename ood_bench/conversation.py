@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, TypeAlias
+
+from torch import Tensor
 
 from ood_bench.batch import Batch
 from ood_bench.errors import CannotScore
@@ -31,12 +33,18 @@ class Talk:
     error: Exception | None = None
     done: bool = False
     seconds: float = 0.0
+    told: list[tuple[Tensor, int]] = field(default_factory=list)  # what was answered, with the version it had
 
     def advance(self, answer: Any, error: Exception | None = None) -> None:
         """Hand over the answer (or the error of one), and run on to the next question or the end."""
         started = time.perf_counter()
+        self.told += [(tensor, tensor._version) for tensor in tensors_in(answer)]
         try:
-            self.waiting = self.generator.send(answer) if error is None else self.generator.throw(error)
+            try:
+                self.waiting = self.generator.send(answer) if error is None else self.generator.throw(error)
+            finally:
+                wrote = any(tensor._version != version for tensor, version in self.told)
+                check_unmodified(["an answer that it shares with others"] if wrote else [])
         except StopIteration as stop:
             self.done, self.value = True, stop.value
         except Exception as failure:  # one scorer's failure must not lose the others: it is kept and reported
@@ -73,6 +81,7 @@ class _Answer:
         started = time.perf_counter()
         try:
             self.partial = self.question.add(self.partial, batch)
+            check_unmodified(batch.modified())
         except Exception as failure:  # kept for those who asked; the pass goes on for the others
             self.error = failure
         self.seconds += time.perf_counter() - started
@@ -115,6 +124,24 @@ def converse(talks: Sequence[Talk], source: Source) -> list[Pass]:
             several = isinstance(talk.waiting, tuple)
             talk.advance(tuple(answer.result for answer in mine) if several else mine[0].result, error)
     return passes
+
+
+def check_unmodified(names: Sequence[str]) -> None:
+    """Raise ValueError where a plug-in wrote into what is not its own."""
+    if names:
+        raise ValueError(f"it modified {', '.join(names)} in place; work on a copy (clone)")
+
+
+def tensors_in(value: object) -> Iterator[Tensor]:
+    """The tensors of a question's result: itself, or those in its fields and items."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from tensors_in(item)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for one in fields(value):
+            yield from tensors_in(getattr(value, one.name))
 
 
 def describe(question: object) -> str:

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from ood_bench.bank.base import Bank
 from ood_bench.batch import Batch
-from ood_bench.conversation import Pass, Talk, converse
+from ood_bench.canonical import canonical_json
+from ood_bench.conversation import Pass, Talk, check_unmodified, converse
 from ood_bench.errors import CannotScore, OodBenchError
 from ood_bench.fitting import Fitted, View, fit_spec
 from ood_bench.reductions import Split
@@ -38,10 +39,22 @@ class Learning:
     val: Bank | None = None
 
     def bank(self, split: Split) -> Bank:
-        bank = {"fit": self.fit, "val": self.val}.get(split)
+        if split not in ("fit", "val"):
+            raise ValueError(f"a scorer may ask the fit and the val set, got {split!r}")
+        bank = self.fit if split == "fit" else self.val
         if bank is None:
             raise CannotScore(f"needs the ID {split} set; {REMEDIES[split]}")
         return bank
+
+    def copied(self) -> Learning:
+        """The same with a head of its own, for a reader who may write into it."""
+        head = self.head
+        return self if head is None else replace(self, head=Head(head.weight.clone(), head.bias.clone()))
+
+    @property
+    def head_versions(self) -> tuple[int, ...]:
+        """Changes when the head is written to."""
+        return () if self.head is None else (self.head.weight._version, self.head.bias._version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +94,49 @@ class Fits:
 
 
 def fit_all(specs: Sequence[Spec], learning: Learning, info: Info, stream: Stream) -> Fits:
-    """Fit every (resolved) spec; all advance together, one streamed pass per round. One failure never loses the others."""
+    """Fit every (resolved) spec. Ours advance together, one streamed pass per round; a plug-in's is fitted by itself, on
+    copies of its own, so that whatever it does stays with it. One failure never loses the others."""
+    ours, others = _by_trust(dict.fromkeys(specs))
+    parts = [_fit_together(ours, learning, info, stream.for_readers(trusted=True))]
+    parts += [_fit_alone(spec, learning.copied(), info, stream.for_readers(trusted=False)) for spec in others]
+    return Fits(
+        {spec: one for part in parts for spec, one in part.fitted.items()},
+        {spec: refusal for part in parts for spec, refusal in part.refused.items()},
+        tuple(done for part in parts for done in part.passes),
+    )
+
+
+def score_bank(
+    fitted: Sequence[Fitted],
+    bank: Bank,
+    learning: Learning,
+    info: Info,
+    stream: Stream,
+    progress: Callable[[int], None] = lambda rows: None,
+) -> Scored:
+    """Score one bank: ours in one pass, a plug-in's in one of its own. `progress` is told the rows of each batch."""
+    by_spec = {one.spec: one for one in fitted}
+    ours, others = _by_trust(by_spec)
+    trusted = stream.for_readers(trusted=True)
+    whole = _score_together([by_spec[spec] for spec in ours], bank, learning, info, trusted, progress)
+    for spec in others:
+        try:
+            alone = stream.for_readers(trusted=False)
+            part = _score_together([by_spec[spec]], bank, learning.copied(), info, alone, lambda rows: None)
+        except (Exception, SystemExit) as failure:  # whatever a plug-in does, the others go on
+            whole.refused[spec] = _refusal(failure)
+        else:
+            whole.scores.update(part.scores)
+            whole.refused.update(part.refused)
+    return whole
+
+
+def _fit_together(specs: Iterable[Spec], learning: Learning, info: Info, stream: Stream) -> Fits:
     refused: dict[Spec, Refusal] = {}
     talks: dict[Spec, Talk] = {}
     views: dict[View, Any] = {}
     head = None if learning.head is None else learning.head.to(stream.device)
-    stream = stream.for_readers(trusted=_are_ours(specs))
-    for spec in dict.fromkeys(specs):
+    for spec in specs:
         reason = missing(spec, info, learning)
         if reason is not None:
             refused[spec] = Refusal(reason, failed=False)
@@ -112,17 +161,28 @@ def fit_all(specs: Sequence[Spec], learning: Learning, info: Info, stream: Strea
     return Fits(fitted, refused, tuple(passes))
 
 
-def score_bank(
+def _fit_alone(spec: Spec, learning: Learning, info: Info, stream: Stream) -> Fits:
+    """A plug-in's fit. Its own head is looked at afterwards, and what it says it learned must be plain values."""
+    versions = learning.head_versions
+    try:
+        fits = _fit_together([spec], learning, info, stream)
+        check_unmodified(["the head"] if learning.head_versions != versions else [])
+        for one in fits.fitted.values():
+            canonical_json(one.learned)
+    except (Exception, SystemExit) as failure:  # whatever a plug-in does, the others go on
+        return Fits({}, {spec: _refusal(failure)}, ())
+    return fits
+
+
+def _score_together(
     fitted: Sequence[Fitted],
     bank: Bank,
     learning: Learning,
     info: Info,
     stream: Stream,
-    progress: Callable[[int], None] = lambda rows: None,
+    progress: Callable[[int], None],
 ) -> Scored:
-    """Score one bank with all fitted scorers in one pass. `progress` is told the rows of each batch when done."""
     board = _Board(fitted, bank, info)
-    stream = stream.for_readers(trusted=_are_ours([one.spec for one in fitted]))
     shared_seconds: dict[str, float] = defaultdict(float)
     with torch.no_grad():
         searches = Searches.of(board.alive, learning.bank, learning.head, info, stream)
@@ -132,16 +192,19 @@ def score_bank(
                 batch = _part(whole, first, rows, board.alive, info, searches)
                 board.watch(batch)
                 for one in list(board.alive):
-                    if not board.score(one, batch):  # it modified its input: the others get these rows anew
-                        batches = stream.batches(bank, learning.head, info.n_classes, together)
-                        whole = next(other for other in batches if other.start == whole.start)
-                        batch = _part(whole, first, rows, board.alive, info, searches)
+                    board.score(one, batch)
                 progress(batch.n)
             for name, seconds in whole.seconds.items():
                 shared_seconds[name] += seconds
         board.finish()
     predicted = torch.cat(board.predicted).cpu().numpy() if board.predicted else None
     return Scored(board.scores, board.refused, predicted, dict(shared_seconds))
+
+
+def _by_trust(specs: Iterable[Spec]) -> tuple[list[Spec], list[Spec]]:
+    """Ours, which are tested to modify nothing, and the others."""
+    ours = [spec for spec in specs if spec.origin == "ours"]
+    return ours, [spec for spec in specs if spec.origin != "ours"]
 
 
 class _Board:
@@ -169,30 +232,26 @@ class _Board:
             lowest = batch.features.min()
             self.lowest_feature = lowest if self.lowest_feature is None else torch.minimum(self.lowest_feature, lowest)
 
-    def score(self, one: Fitted, batch: Batch) -> bool:
-        """Let one scorer score the batch; False when it modified what it was given."""
-        before = {key: (tensor, tensor._version) for key, tensor in batch.held().items()}
+    def score(self, one: Fitted, batch: Batch) -> None:
+        """Let one scorer score the batch; it drops out where it fails or modifies what it was given."""
         shared_before = sum(batch.seconds.values())
         started = time.perf_counter()
         try:
             scores = one.score(batch)
-            if scores.shape != (batch.n,):
+            if not isinstance(scores, Tensor) or scores.shape != (batch.n,):
+                found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
                 raise ValueError(
-                    f"`score` should return one number per row, shape ({batch.n},), got {tuple(scores.shape)}"
+                    f"`score` should return one number per row, a tensor of shape ({batch.n},), got {found}"
                 )
+            check_unmodified(batch.modified())
         except Exception as failure:  # one scorer's failure must not lose the others: it is kept and reported
             self._drop(one, _refusal(failure))
-            return all(tensor._version == version for tensor, version in before.values())
+            return
         spent = time.perf_counter() - started - (sum(batch.seconds.values()) - shared_before)
         self.seconds[one.spec] += max(spent, 0.0)
-        changed = sorted(str(key) for key, (tensor, version) in before.items() if tensor._version != version)
-        if changed:
-            self._drop(one, Refusal(f"it modified {', '.join(changed)} in place; work on a copy (clone)", failed=True))
-            return False
         wide = scores if scores.dtype == torch.float64 else scores.float()
         is_view = wide.untyped_storage().nbytes() > wide.nbytes
         self.parts[one.spec].append(wide.clone() if is_view else wide)  # a view would keep all of its batch
-        return True
 
     def finish(self) -> None:
         for one in list(self.alive):
@@ -260,11 +319,9 @@ def _part(
     return batch
 
 
-def _are_ours(specs: Iterable[Spec]) -> bool:
-    return all(spec.origin == "ours" for spec in specs)
-
-
-def _refusal(error: Exception) -> Refusal:
+def _refusal(error: BaseException) -> Refusal:
+    if isinstance(error, SystemExit):
+        return Refusal("it asked the program to exit", failed=True)
     if isinstance(error, CannotScore):
         return Refusal(str(error), failed=False)
     if isinstance(error, MemoryError | torch.OutOfMemoryError):

@@ -79,8 +79,9 @@ class FittedCADRef:
 
     def score(self, batch: Batch) -> Float[Tensor, " n"]:
         features, y = batch.features, batch.predicted
-        error = (features - self.means.to(features).index_select(0, y)) * batch.head.weight.sign().index_select(0, y)
-        raising, lowering = error.relu().sum(dim=1), error.neg().relu().sum(dim=1)
+        error = features - self.means.to(features).index_select(0, y)
+        error.mul_(batch.head.weight.sign().index_select(0, y))
+        raising, lowering = error.clamp_min(0).sum(dim=1), -error.clamp_max_(0).sum(dim=1)
         size = feature_l1(batch).clamp_min(SMALLEST)
         term = LOGIT_TERMS[self.logit](batch).clamp_min(SMALLEST)
         return -(raising / size / term + lowering / size / self.typical)

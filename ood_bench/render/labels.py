@@ -8,6 +8,8 @@ from collections.abc import Collection, Sequence
 
 from ood_bench.store.row import MEAN, Row
 
+SHORT = 24  # letters of a protocol that is a name
+
 
 def printable(text: str) -> str:
     """The text with control and formatting characters written out, so that it cannot steer a terminal or a page."""
@@ -53,10 +55,10 @@ def _plain(value: object) -> str:
 
 
 def caption(rows: Sequence[Row], accuracy: Collection[float]) -> str:
-    """Suite, protocol and checkpoint, with the ID accuracy where there is one."""
+    """Suite, protocol (its name, not a paragraph) and checkpoint, with the ID accuracy where there is one."""
     row = rows[0]
     checkpoint = row.model if row.model_seed is None else f"{row.model}@{row.model_seed}"
-    parts = [row.suite, *([row.protocol] if row.protocol and row.protocol != row.suite else []), checkpoint]
+    parts = [row.suite, *([row.protocol] if row.protocol and len(row.protocol) <= SHORT else []), checkpoint]
     seeds = sorted({each.n_seeds for each in rows if each.n_seeds is not None})
     if seeds and seeds[-1] > 1:
         parts.append(f"{seeds[0]} seeds" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds")
