@@ -65,7 +65,7 @@ def peers_table(rows: Sequence[Versus], whole: Whole | None) -> str:
             _seconds(row.fit, row.at_least),
             _seconds(row.score, False) + (" (extrapolated)" if row.extrapolated else ""),
             f"{row.our_fit:.3f}",
-            f"{row.our_score:.3f}",
+            f"{row.our_score:.3f}" + ("" if row.our_score_single is None else f" (float32 {row.our_score_single:.3f})"),
             "" if row.speedup is None else (">" if row.at_least else "") + f"{row.speedup:.1f}",
             "" if row.agreement is None else f"{row.agreement:.5f}",
             row.trouble or "",

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ood_bench.errors import CannotScore
-from ood_bench.selection import argmax, largest
+from ood_bench.selection import argmax, exp_, largest
 from ood_bench.types import Head
 
 T = TypeVar("T")
@@ -138,7 +138,7 @@ class Batch:
     @shared
     def tail(self) -> Float[Tensor, "n K"]:
         """exp(z - max z) with the predicted class set to 0: what is left of the softmax beside the winner."""
-        tail = (self.logits - self.max_logit[:, None]).exp_()
+        tail = exp_(self.logits - self.max_logit[:, None])
         return tail.scatter_(1, self.predicted[:, None], 0.0)
 
     @shared

@@ -237,7 +237,7 @@ class _Board:
         shared_before = sum(batch.seconds.values())
         started = time.perf_counter()
         try:
-            scores = one.score(batch)
+            scores: Any = one.score(batch)  # a plug-in may return anything
             if not isinstance(scores, Tensor) or scores.shape != (batch.n,):
                 found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
                 raise ValueError(

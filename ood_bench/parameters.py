@@ -71,9 +71,13 @@ class Parameter:
             raise RequestError(f"{owner}: {self.name} takes {self.describe()}, got {value!r}")
 
 
-@functools.cache
 def parameters_of(cls: type) -> tuple[Parameter, ...]:
     """The hyper-parameters of a dataclass, in the order of its fields."""
+    return _parameters_of(cls)
+
+
+@functools.cache
+def _parameters_of(cls: type) -> tuple[Parameter, ...]:
     hints = get_type_hints(cls, include_extras=True)
     return tuple(
         Parameter(

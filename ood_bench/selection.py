@@ -1,4 +1,4 @@
-"""The largest entries of each row, as fast as the device allows."""
+"""Row-wise pieces of work that are many times faster in one library than in another: selections and exponentials."""
 
 from __future__ import annotations
 
@@ -26,6 +26,14 @@ def argmax(rows: Float[Tensor, "n m"]) -> Int[Tensor, " n"]:
     if rows.device.type == "cpu":  # NumPy's argmax is vectorised; torch's takes nine times a row maximum
         return torch.from_numpy(rows.numpy().argmax(axis=1))
     return rows.argmax(dim=1)
+
+
+def exp_(values: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
+    """exp in place. One thread of NumPy's float32 exp is as fast as two of torch's."""
+    if values.device.type == "cpu" and values.dtype == torch.float32 and torch.get_num_threads() <= 2:
+        np.exp(values.numpy(), out=values.numpy())
+        return values
+    return values.exp_()
 
 
 def largest_of_groups(rows: Float[Tensor, "n m"], count: int) -> Float[Tensor, "n c"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ CPU = torch.device("cpu")
 GENERATOR = torch.Generator().manual_seed(0)
 
 
-def bank(n: int = 500, d: int = 20, k: int = 5, **optional: torch.Tensor) -> MemoryBank:
+def bank(n: int = 500, d: int = 20, k: int = 5, **optional: Any) -> MemoryBank:
     features = torch.randn(n, d, generator=GENERATOR).relu_()
     return MemoryBank.of("set", features=features, logits=features[:, :k] * 3, labels=torch.arange(n) % k, **optional)
 

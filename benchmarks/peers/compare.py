@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from benchmarks.peers.method import Tensors
 from benchmarks.peers.worker import PEERS
 from benchmarks.problem import Problem
 from ood_bench.engine import fit_all, score_bank
+from ood_bench.fitting import Fitted
 from ood_bench.specs import parse_spec
 from ood_bench.stream import Stream
 
@@ -40,6 +41,7 @@ class Versus:
     extrapolated: bool = False
     at_least: bool = False  # it was stopped at the limit: it takes longer than the seconds said
     agreement: float | None = None
+    our_score_single: float | None = None  # of a scorer that computes in float64: the same in float32
     trouble: str | None = None
 
     @property
@@ -100,10 +102,16 @@ def _one(peer: str, name: str, data: Path, problem: Problem, stream: Stream, lim
         scored = score_bank(fitted, problem.test, problem.learning, problem.info, stream)
         return scored.scores[spec].values
 
+    single = None
+    if spec.scorer.entry.precision == "float64":
+        narrow = [_in_single(one) for one in fitted]
+        single = best(
+            lambda: score_bank(narrow, problem.test, problem.learning, problem.info, stream), tries=2 * tries, seconds=2
+        )
     seconds, mine = best(score, tries=2 * tries), score()
     scores = data.with_name("scores.npy")
     command = [sys.executable, "-m", "benchmarks.peers.worker", peer, name, str(data), str(scores), str(limit)]
-    known = Versus(peer, name, text, fit, seconds)
+    known = Versus(peer, name, text, fit, seconds, our_score_single=single)
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit + 60, check=True, env=os.environ)
     except subprocess.TimeoutExpired:
@@ -127,3 +135,10 @@ def _one(peer: str, name: str, data: Path, problem: Problem, stream: Stream, lim
             "trouble": trouble,
         }
     )
+
+
+def _in_single(one: Fitted) -> Fitted:
+    """The same fitted scorer, scoring in the bank's own float32."""
+    part = one.spec.scorer
+    narrow = replace(part, entry=replace(part.entry, precision="float32"))
+    return replace(one, spec=replace(one.spec, scorer=narrow))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from ood_bench.bank.catalog import find_banks, find_interrupted, remove
+from ood_bench.bank.catalog import find_bank, find_banks, find_interrupted, remove
+from ood_bench.bank.difference import difference
+from ood_bench.bank.manifest import Identity
+from ood_bench.bank.reader import open_bank
 from ood_bench.bank.verify import verify as problems_of
 from ood_bench.cli.options import HOME
 from ood_bench.errors import RequestError
-from ood_bench.home import find_home
+from ood_bench.home import Home, find_home
 
 
 @click.group()
@@ -19,10 +24,14 @@ def bank() -> None:
 @bank.command()
 @click.option("--model", metavar="NAME", help="Only banks of this model.")
 @click.option("--set", "set_name", metavar="NAME", help="Only banks of this set.")
+@click.option(
+    "--against", metavar="HOME", help="Compare with the same banks of another home, within 1e-4 of their size."
+)
 @HOME
-def verify(model: str | None, set_name: str | None, home: str | None) -> int:
+def verify(model: str | None, set_name: str | None, against: str | None, home: str | None) -> int:
     """Check every shard's hash, the ids and the counts. Exit code 1 where something is wrong."""
     place = find_home(home)
+    other = None if against is None else find_home(against)
     chosen = [
         (folder, manifest.identity)
         for folder, manifest in find_banks(place)
@@ -33,9 +42,20 @@ def verify(model: str | None, set_name: str | None, home: str | None) -> int:
     bad = 0
     for folder, identity in chosen:
         found = problems_of(folder)
+        if other is not None and not found:
+            found = _against(folder, identity, other)
         bad += bool(found)
         click.echo(f"{identity.model} on {identity.set}: {'whole' if not found else '; '.join(found)}")
     return int(bad > 0)
+
+
+def _against(folder: Path, identity: Identity, other: Home) -> list[str]:
+    twin = find_bank(
+        other, identity.model, identity.model_seed, identity.set, identity.list_sha256, label_space=identity.label_space
+    )
+    if twin is None:
+        return [f"{other.root} has no such bank to compare with"]
+    return difference(open_bank(folder), open_bank(twin))
 
 
 @bank.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ood_bench.backbones.presets import presets
 from ood_bench.bank.catalog import find_banks, find_interrupted, size_in_bytes
 from ood_bench.cli.options import HOME, JSON
 from ood_bench.cli.tables import show
@@ -17,22 +18,24 @@ from ood_bench.suites import list_suites
 @HOME
 @JSON
 def models(home: str | None, as_json: bool) -> None:
-    """Models that suites name or that banks exist for."""
+    """Presets, models that suites name, and models that banks exist for."""
     place = find_home(home)
     suites = list_suites(place)
     with_banks: dict[str, set[str]] = {}
     for _, manifest in find_banks(place):
         with_banks.setdefault(manifest.identity.model, set()).add(manifest.identity.set)
-    known = sorted({name for suite in suites for name in suite.models} | set(with_banks))
+    shipped = presets()
+    known = sorted({name for suite in suites for name in suite.models} | set(with_banks) | set(shipped))
     items = [
         {
             "name": name,
+            "title": shipped[name].title if name in shipped else None,
             "suites": [suite.name for suite in suites if name in suite.models],
             "banks": len(with_banks.get(name, ())),
         }
         for name in known
     ]
-    show("models", items, ("name", "suites", "banks"), as_json=as_json)
+    show("models", items, ("name", "title", "suites", "banks"), as_json=as_json)
 
 
 @click.command()

@@ -95,8 +95,9 @@ def import_folder(
 
     Everything is read and checked before anything is written; the suite is written last. The same import again does
     nothing; after an interruption it goes on. What the home has under the same names with other content is refused
-    unless `replace`. `val_from_fit` moves a seeded share of the fit rows to the set `<fit>-val`; `label_space` tells several heads
-    of one backbone apart; suites that import the same sets with the same head share their banks. Raises RequestError.
+    unless `replace`. `val_from_fit` moves a seeded share of the fit rows to the set `<fit>-val`; `label_space` tells
+    several heads of one backbone apart; suites that import the same sets with the same head share their banks.
+    Raises RequestError.
     """
     if not model.strip():
         raise RequestError("an import needs a model name, got an empty one; give it with --model")

@@ -25,7 +25,19 @@ class Own:
 def test_a_constant_scorer_is_an_error_of_that_scorer_and_exits_1(command: Any, home: Path, tmp_path: Path) -> None:
     file = tmp_path / "own.py"
     file.write_text(CONSTANT)
-    request = ("run", "--task", "ood", "--suite", "mine", "--plugin", file, "--scorer", "constant-one", "--scorer", "msp")
+    request = (
+        "run",
+        "--task",
+        "ood",
+        "--suite",
+        "mine",
+        "--plugin",
+        file,
+        "--scorer",
+        "constant-one",
+        "--scorer",
+        "msp",
+    )
     done = command(*request)
     assert "ranks nothing" in " ".join(done.out.split())
     assert done.code == 1

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from ood_bench.registry import SCORERS, load_plugin
 
 ROOT = Path(__file__).resolve().parents[2]
