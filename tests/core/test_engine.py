@@ -157,8 +157,14 @@ FIT_FAILURES: dict[str, tuple[Callable[..., Any], str]] = {
 SCORE_FAILURES: dict[str, tuple[Callable[[Any, Batch], Any], str]] = {
     "raises": (_second_batch(_raises), "RuntimeError: in score"),
     "out-of-memory": (_second_batch(_memory), "ran out of memory; try a smaller --memory, or --device cpu"),
-    "column": (lambda self, batch: batch.max_logit[:, None], r"one number per row, a tensor of shape \(16,\), got \(16, 1\)"),
-    "one-number": (lambda self, batch: batch.max_logit.mean(), r"one number per row, a tensor of shape \(16,\), got \(\)"),
+    "column": (
+        lambda self, batch: batch.max_logit[:, None],
+        r"one number per row, a tensor of shape \(16,\), got \(16, 1\)",
+    ),
+    "one-number": (
+        lambda self, batch: batch.max_logit.mean(),
+        r"one number per row, a tensor of shape \(16,\), got \(\)",
+    ),
     "too-few": (lambda self, batch: batch.max_logit[1:], r"got \(15,\)"),
     "nan": (
         _second_batch(lambda batch: batch.max_logit.log() - batch.max_logit.log() + torch.nan),
