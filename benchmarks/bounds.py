@@ -32,7 +32,8 @@ class Work:
         share = rows / size.n
         select = limits.select_100 if self.sorted_logits <= size.k // 5 else limits.select_all
         return (
-            (self.logits * per_logit_pass + self.features * per_feature_pass) / limits.row_max
+            self.logits * per_logit_pass / limits.row_max
+            + self.features * per_feature_pass / limits.read
             + share * (self.exps * limits.logsumexp + self.exps_double * limits.logsumexp_double)
             + share * (select if self.sorted_logits else 0.0)
             + share * self.sorted_features * limits.select_all * size.d / size.k

@@ -14,7 +14,8 @@ def machine_table(name: Mapping[str, object], limits: Limits) -> str:
     said = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in name.items() if value is not None)
     rows = [
         ("copy (read + write)", f"{limits.copy / 1e9:.1f} GB/s"),
-        ("row maximum", f"{limits.row_max / 1e9:.1f} GB/s"),
+        ("row maximum over the logits", f"{limits.row_max / 1e9:.1f} GB/s"),
+        ("row maximum over the fit features, from main memory", f"{limits.read / 1e9:.1f} GB/s"),
         (
             "logsumexp over the logits",
             f"{1e3 * limits.logsumexp:.1f} ms ({1e3 * limits.logsumexp_double:.1f} in float64)",

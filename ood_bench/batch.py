@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ood_bench.errors import CannotScore
-from ood_bench.selection import argmax, exp_, largest
+from ood_bench.selection import argmax, largest
 from ood_bench.types import Head
 
 T = TypeVar("T")
@@ -59,6 +59,7 @@ class Batch:
     ) -> None:
         self._features, self._logits, self._labels = features, logits, labels
         self._widened = widened  # what is given is seen in float64, each tensor converted when first asked for
+        self._narrow: Batch | None = None  # the batch that this one is a view of in float64
         self._head, self._n_classes = head, n_classes
         self._extras, self._constants = dict(extras or {}), dict(constants or {})
         self._memo: dict[object, Any] = {}
@@ -133,34 +134,48 @@ class Batch:
     @shared
     def predicted(self) -> Int[Tensor, " n"]:
         """The class of the largest logit; the first one where several are equal."""
+        if self._narrow is not None and self._logits is not None:  # the same numbers, seen in float64
+            return self._narrow.predicted
         return argmax(self.logits)
 
     @shared
-    def tail(self) -> Float[Tensor, "n K"]:
-        """exp(z - max z) with the predicted class set to 0: what is left of the softmax beside the winner."""
-        tail = exp_(self.logits - self.max_logit[:, None])
-        return tail.scatter_(1, self.predicted[:, None], 0.0)
+    def others(self) -> Float[Tensor, "n K"]:
+        """Softmax of the logits with the predicted class set to 0: what is left beside the winner."""
+        return self._softmax[0]
 
     @shared
-    def tail_sum(self) -> Float[Tensor, " n"]:
-        """Sum of `tail`: (1 - p_max) / p_max, without the cancellation of 1 - p_max."""
-        return self.tail.sum(dim=1)
+    def confidence(self) -> Float[Tensor, " n"]:
+        """The largest softmax probability."""
+        return self._softmax[1]
+
+    @shared
+    def others_sum(self) -> Float[Tensor, " n"]:
+        """Sum of `others`: 1 - p_max, without its cancellation."""
+        return self.others.sum(dim=1)
+
+    @shared
+    def odds(self) -> Float[Tensor, " n"]:
+        """(1 - p_max) / p_max = sum over the others of exp(z_j - z_max), without the cancellation of 1 - p_max."""
+        return self.others_sum / self.confidence
 
     @shared
     def logsumexp(self) -> Float[Tensor, " n"]:
         """log sum_j exp(z_j)."""
-        return self.max_logit + self.tail_sum.log1p()
+        return self.max_logit + self.odds.log1p()
 
     @shared
     def log_confidence(self) -> Float[Tensor, " n"]:
-        """Log of the largest softmax probability, -log1p(tail_sum): distinct where the probability itself rounds to 1."""
-        return -self.tail_sum.log1p()
+        """Log of the largest softmax probability, -log1p(odds): distinct where the probability itself rounds to 1."""
+        return -self.odds.log1p()
 
     @shared
     def probabilities(self) -> Float[Tensor, "n K"]:
         """Softmax of the logits."""
-        total = (self.tail_sum + 1.0)[:, None]
-        return (self.tail / total).scatter_(1, self.predicted[:, None], total.reciprocal())
+        return self.others.scatter(1, self.predicted[:, None], self.confidence[:, None])
+
+    @property
+    def _softmax(self) -> tuple[Tensor, Tensor]:
+        return self.once("softmax", lambda: beside_winner(self.logits, self.predicted))
 
     @shared
     def mean_logit(self) -> Float[Tensor, " n"]:
@@ -201,7 +216,13 @@ class Batch:
         floating = next((given for given in (self._features, self._logits) if given is not None), None)
         if self._widened or (floating is not None and floating.dtype == torch.float64):
             return self
-        return self.once("double", lambda: self._derived(widened=True))
+
+        def widen() -> Batch:
+            wide = self._derived(widened=True)
+            wide._narrow = self
+            return wide
+
+        return self.once("double", widen)
 
     def replace(
         self,
@@ -301,6 +322,16 @@ class Batch:
         mine = [name for name, tensor, version in self._born if tensor._version != version]
         nested = (value for value in self._memo.values() if isinstance(value, Batch))
         return sorted({*mine, *(name for batch in nested for name in batch.modified())})
+
+
+def beside_winner(
+    logits: Float[Tensor, "n K"], winner: Int[Tensor, " n"]
+) -> tuple[Float[Tensor, "n K"], Float[Tensor, " n"]]:
+    """Softmax with the winner's entry set to 0, and that entry. The sum of the first is 1 - p_max without cancellation."""
+    p = torch.softmax(logits, dim=1)  # one fused kernel, in less than torch.logsumexp takes
+    place = winner[:, None]
+    confidence = p.gather(1, place).squeeze(1)
+    return p.scatter_(1, place, 0.0), confidence
 
 
 def _given(value: T | None, name: str) -> T:

@@ -38,6 +38,11 @@ def max_logit(batch: Batch) -> Float[Tensor, " n"]:
     return batch.max_logit
 
 
+def confidence(batch: Batch) -> Float[Tensor, " n"]:
+    """The largest softmax probability."""
+    return batch.confidence
+
+
 def logsumexp(batch: Batch) -> Float[Tensor, " n"]:
     """log sum exp of the logits (the energy score at temperature 1)."""
     return batch.logsumexp

@@ -20,7 +20,7 @@ from ood_bench.conversation import Pass, Talk, check_unmodified, converse
 from ood_bench.errors import CannotScore, OodBenchError
 from ood_bench.fitting import Fitted, View, fit_spec
 from ood_bench.reductions import Split
-from ood_bench.requirements import missing
+from ood_bench.requirements import missing, tensors_read
 from ood_bench.searches import Searches
 from ood_bench.specs import Spec
 from ood_bench.stream import Feed, Stream
@@ -147,7 +147,7 @@ def _fit_together(specs: Iterable[Spec], learning: Learning, info: Info, stream:
 
     def source(split: Split) -> Iterable[Batch]:
         if split not in feeds:
-            feeds[split] = Feed(stream, learning.bank(split), learning.head, info.n_classes)
+            feeds[split] = Feed(stream, learning.bank(split), learning.head, info.n_classes, tensors_read(talks))
         return feeds[split]
 
     with torch.no_grad():
@@ -187,7 +187,8 @@ def _score_together(
     with torch.no_grad():
         searches = Searches.of(board.alive, learning.bank, learning.head, info, stream)
         rows, together = stream.rows_for(bank), searches.rows_read(bank, stream)
-        for whole in stream.batches(bank, learning.head, info.n_classes, together):
+        names = tensors_read(one.spec for one in fitted)
+        for whole in stream.batches(bank, learning.head, info.n_classes, together, names):
             for first in range(0, whole.n, rows):
                 batch = _part(whole, first, rows, board.alive, info, searches)
                 board.watch(batch)

@@ -87,6 +87,21 @@ def missing(spec: Spec, info: Info, offer: Offer) -> str | None:
     return "; ".join(f"needs {need}: {REMEDIES[need]}" for need in lacking)
 
 
+def tensors_read(specs: Iterable[Spec]) -> frozenset[str] | None:
+    """The row tensors that ours among the specs read, by the names they have in a bank: what they need, what they say in
+    `also_reads` that they take where it is there, and the logits, whose largest is kept for every row.
+
+    A plug-in may forget to say what it reads and is shown all: None.
+    """
+    found = {"logits", "labels"}
+    for spec in specs:
+        if spec.origin != "ours":
+            return None
+        also = (need for part in spec.parts for need in getattr(part.instance, "also_reads", ()))
+        found |= {_TENSORS[need] for need in (*spec.needs, *also) if need in _TENSORS}
+    return frozenset(found)
+
+
 def _n_classes(offer: Offer, banks: list[Bank]) -> int | None:
     known = next((bank.n_classes for bank in banks if bank.n_classes is not None), None)
     if known is not None or offer.head is not None:

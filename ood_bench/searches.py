@@ -14,6 +14,7 @@ from ood_bench.batch import Batch
 from ood_bench.fitting import Fitted, View
 from ood_bench.neighbours import Searcher
 from ood_bench.reductions import Split
+from ood_bench.requirements import tensors_read
 from ood_bench.stream import Stream
 from ood_bench.types import Head, Info
 
@@ -37,10 +38,11 @@ class Searches:
             if one.neighbours:
                 asked[one.view][one.spec.fit_split] += one.neighbours
         block = stream.searched_at_once()
+        names = tensors_read(one.spec for one in fitted if one.neighbours)
         answers = {
             view: _first_that_knows(
                 [
-                    Searcher(_fit_rows(view, bank(split), head, info, stream), tuple(dict.fromkeys(questions)), block)
+                    Searcher(_fit_rows(view, bank(split), head, info, stream, names), tuple(dict.fromkeys(questions)), block)
                     for split, questions in by_split.items()
                 ]
             )
@@ -68,12 +70,14 @@ def _first_that_knows(searchers: Sequence[Searcher]) -> Answers:
     return searchers[0] if len(searchers) == 1 else answer
 
 
-def _fit_rows(view: View, bank: Bank, head: Head | None, info: Info, stream: Stream) -> Callable[[], Iterable[Batch]]:
+def _fit_rows(
+    view: View, bank: Bank, head: Head | None, info: Info, stream: Stream, names: frozenset[str] | None
+) -> Callable[[], Iterable[Batch]]:
     """The fit bank as the view sees it: kept on the device where it fits in the budget, else streamed."""
 
     def streamed() -> Iterable[Batch]:
         rows = stream.rows_beside(bank)
-        return (view.of(batch) for batch in stream.batches(bank, head, info.n_classes, rows))
+        return (view.of(batch) for batch in stream.batches(bank, head, info.n_classes, rows, names))
 
     if not stream.may_stay(bank, copies=2):  # with the unit features and the probabilities that searches ask for
         return streamed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -18,7 +18,7 @@ from ood_bench.types import Head
 # eleven rectifiers leave behind. Measured with all scorers at d = 2048, K = 1000: benchmarks/ prints the peak.
 COPIES = 40
 FEWEST_ROWS, MOST_ROWS = 64, 8192
-CACHED = 24 << 20  # bytes of a batch on a CPU: its intermediates then stay near the caches, and memory is used again
+CACHED = 12 << 20  # bytes of a batch on a CPU: float64 copies of it then come from memory that is used again
 BLOCK = 1 << 23  # products held at once in a search on a CPU: 32 MiB, above which every one is new memory
 USUAL = frozenset({"features", "logits", "labels"})
 
@@ -70,13 +70,25 @@ class Stream:
         """Whether the whole bank, `copies` times, may be kept on the device between passes: a quarter of the budget."""
         return 4 * bank.n * copies * _numbers_per_row(bank) <= self.memory // 4
 
-    def batches(self, bank: Bank, head: Head | None, n_classes: int | None, rows: int | None = None) -> Iterator[Batch]:
-        """The rows of a bank in order, in at least float32; `rows` at a time, by default as many as `rows_for` says."""
-        return self.dressed(self.tensors(bank, rows), bank, head, n_classes)
+    def batches(
+        self,
+        bank: Bank,
+        head: Head | None,
+        n_classes: int | None,
+        rows: int | None = None,
+        names: Collection[str] | None = None,
+    ) -> Iterator[Batch]:
+        """The rows of a bank in order, in at least float32; `rows` at a time, by default as many as `rows_for` says.
 
-    def tensors(self, bank: Bank, rows: int | None = None) -> Iterator[tuple[int, dict[str, Tensor]]]:
+        `names` are the tensors that someone wants, of those that the bank has; None = all.
+        """
+        return self.dressed(self.tensors(bank, rows, names), bank, head, n_classes)
+
+    def tensors(
+        self, bank: Bank, rows: int | None = None, names: Collection[str] | None = None
+    ) -> Iterator[tuple[int, dict[str, Tensor]]]:
         """Index of the first row, and the tensors of a batch on the device."""
-        batches = bank.batches(rows or self.rows_for(bank))
+        batches = bank.batches(rows or self.rows_for(bank), None if names is None else bank.inputs & frozenset(names))
         if self.device.type == "cuda":
             batches = PinnedCopies(self.device).ahead(batches)
         for start, tensors in batches:
@@ -125,6 +137,7 @@ class Feed:
     bank: Bank
     head: Head | None
     n_classes: int | None
+    names: frozenset[str] | None = None  # of the tensors that are wanted; None = all
     held: list[tuple[int, dict[str, Tensor]]] = field(default_factory=list)
     versions: list[int] = field(default_factory=list)
 
@@ -136,7 +149,7 @@ class Feed:
 
     def _streamed(self) -> Iterator[tuple[int, dict[str, Tensor]]]:
         keep, kept = self.stream.may_stay(self.bank), []
-        for start, tensors in self.stream.tensors(self.bank):
+        for start, tensors in self.stream.tensors(self.bank, names=self.names):
             if keep:
                 kept.append((start, tensors))
             yield start, tensors

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ood_bench.batch import Batch
-from ood_bench.columns import logsumexp, max_logit
+from ood_bench.columns import confidence, logsumexp, max_logit
 from ood_bench.errors import CannotScore
 from ood_bench.reductions import ClassMeans, ClassMeansResult, Fit, Mean
 from ood_bench.registry import scorer
@@ -19,11 +19,6 @@ from ood_bench.types import FEATURES, FIT, HEAD, LOGITS
 
 PAPER = "Ling et al. (CADRef), CVPR 2025; github.com/LingAndZero/CADRef"
 SMALLEST = 1e-6  # what a logit term, or a sum of absolute features, at or below zero counts as
-
-
-def confidence(batch: Batch) -> Float[Tensor, " n"]:
-    """The largest softmax probability."""
-    return batch.log_confidence.exp()
 
 
 LOGIT_TERMS = {"energy": logsumexp, "maxlogit": max_logit, "msp": confidence}
@@ -46,8 +41,8 @@ class FittedCARef:
     means: Float[Tensor, "K d"]
 
     def score(self, batch: Batch) -> Float[Tensor, " n"]:
-        error = (batch.features - self.means.to(batch.features).index_select(0, batch.predicted)).abs().sum(dim=1)
-        return -error / feature_l1(batch).clamp_min(SMALLEST)
+        error = batch.features - self.means.to(batch.features).index_select(0, batch.predicted)
+        return -error.abs_().sum(dim=1) / feature_l1(batch).clamp_min(SMALLEST)
 
 
 @scorer("cadref", paper=PAPER, needs=(LOGITS, FEATURES, HEAD, FIT))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -28,6 +28,7 @@ class DCS:
     MSP). `auto` takes the first that is there. Not monotone in p_idk: where p_c < p_w, more abstention raises the score.
     """
 
+    also_reads: ClassVar[tuple[str, ...]] = (FEATURES,)
     idk: Literal["auto", "column", "vim", "none"] = "auto"
     loading_correct: Annotated[float, Range(0)] = 1.0
     loading_wrong: Annotated[float, Range(0)] = 1.0
@@ -69,9 +70,9 @@ class FittedDCS:
             answers = Batch(logits=torch.cat([logits[:, :column], logits[:, column + 1 :]], dim=1))
         elif self.vim is not None:
             idk = self.vim.virtual_logit(batch).double()  # the product in the bank's type, as `vim` itself takes it
-        # Relative to the top answer: itself 1, the others `tail`, abstaining `idk`. No difference of near-equal numbers.
-        abstain = torch.zeros_like(answers.tail_sum) if idk is None else (idk - answers.max_logit).exp()
-        total = 1 + answers.tail_sum + abstain
-        gain = self.options.loading_correct - self.options.loading_wrong * answers.tail_sum
-        share_answered = (1 + answers.tail_sum) / total
+        # Relative to the top answer: itself 1, the others `odds`, abstaining `idk`. No difference of near-equal numbers.
+        abstain = torch.zeros_like(answers.odds) if idk is None else (idk - answers.max_logit).exp()
+        total = 1 + answers.odds + abstain
+        gain = self.options.loading_correct - self.options.loading_wrong * answers.odds
+        share_answered = (1 + answers.odds) / total
         return torch.where(abstain.isinf(), 0.0, gain / total * share_answered)

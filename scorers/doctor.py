@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -13,10 +14,15 @@ from ood_bench.registry import scorer
 PAPER = "Granese et al., NeurIPS 2021, arXiv:2106.02395"
 
 
-def tail_squares(batch: Batch) -> Float[Tensor, " n"]:
-    """Q = sum over the classes but the winner of exp(z_k - z_max)^2, so that sum_k p_k^2 = (1 + Q) / (1 + T)^2 with
-    T = `tail_sum`, and 1 - sum_k p_k^2 = (2 T + T^2 - Q) / (1 + T)^2 without a difference of near-equal numbers."""
-    return batch.once("tail squares", lambda: batch.tail.square().sum(dim=1))
+def gini(batch: Batch) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+    """1 - g and g, with g = sum_k p_k^2. With r the sum and Q the sum of squares of the probabilities beside the largest,
+    1 - g = 1 - (1 - r)^2 - Q = 2 r - r^2 - Q, which has no difference of near-equal numbers where r is small."""
+
+    def compute() -> tuple[Tensor, Tensor]:
+        rest, squares = batch.others_sum, torch.linalg.vector_norm(batch.others, dim=1).square()
+        return 2 * rest - (rest.square() + squares), batch.confidence.square() + squares
+
+    return batch.once("gini", compute)
 
 
 @scorer("doctor-alpha", paper=PAPER)
@@ -28,8 +34,8 @@ class DoctorAlpha:
     """
 
     def score(self, batch: Batch) -> Float[Tensor, " n"]:
-        total, squares = batch.tail_sum, tail_squares(batch)
-        return -(2 * total + (total.square() - squares)) / (1 + squares)
+        missing, present = gini(batch)
+        return -missing / present
 
 
 @scorer("doctor-beta", paper=PAPER)
@@ -41,4 +47,4 @@ class DoctorBeta:
     """
 
     def score(self, batch: Batch) -> Float[Tensor, " n"]:
-        return -batch.tail_sum
+        return -batch.odds

@@ -12,12 +12,12 @@ from ood_bench.registry import scorer
 
 
 def negative_entropy(batch: Batch) -> Float[Tensor, " n"]:
-    """sum_k p_k log p_k, as sum_k p_k (z_k - z_max) - log(sum_j exp(z_j - z_max)): two negative terms, so that nothing
-    cancels, and no logarithm of a probability that is zero."""
+    """sum_k p_k log p_k, as sum_k p_k (z_k - z_max) + log p_max: two negative terms, so that nothing cancels, and no
+    logarithm of a probability that is zero."""
 
     def compute() -> Tensor:
-        below = (batch.tail * (batch.logits - batch.max_logit[:, None])).sum(dim=1)
-        return below / (1 + batch.tail_sum) + batch.log_confidence
+        below = (batch.logits - batch.max_logit[:, None]).mul_(batch.others).sum(dim=1)
+        return below + batch.log_confidence
 
     return batch.once("negative entropy", compute)
 

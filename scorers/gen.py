@@ -40,6 +40,6 @@ class GEN:
         else:  # needs no order
             logits, winner = batch.logits, batch.predicted
         log_p = logits - batch.logsumexp[:, None]
-        terms = ((log_p + torch.log1p(-log_p.exp().clamp_max(0.5))) * self.gamma).exp()  # only the winner passes 1/2
-        log_winner = self.gamma * (2 * batch.log_confidence + batch.tail_sum.log())
+        terms = ((log_p + (1 - log_p.exp().clamp_max(0.5)).log()) * self.gamma).exp()  # only the winner passes 1/2
+        log_winner = self.gamma * (2 * batch.log_confidence + batch.odds.log())
         return -terms.scatter(1, winner[:, None], log_winner.exp()[:, None]).sum(dim=1)

@@ -16,9 +16,9 @@ from ood_bench.registry import scorer
 class Margin:
     """(p_1 - p_2) - 1 of the two largest probabilities, in [-1, 0]; ranks as the margin p_1 - p_2.
 
-    Written as -(T + t_2) / (1 + T), T the sum of exp(z_k - z_max) beside the winner and t_2 the largest of these. The
-    margin itself rounds to 1 for confident rows, and the distance to 1 does not.
+    Written as -(sum of the probabilities beside the largest) - p_2. The margin itself rounds to 1 for confident rows, and
+    the distance to 1 does not.
     """
 
     def score(self, batch: Batch) -> Float[Tensor, " n"]:
-        return -(batch.tail_sum + batch.tail.amax(dim=1)) / (1 + batch.tail_sum)
+        return -(batch.others_sum + batch.others.amax(dim=1))

@@ -11,7 +11,7 @@ from torch import Tensor
 from ood_bench.batch import Batch
 from ood_bench.errors import CannotScore
 from ood_bench.registry import scorer
-from ood_bench.scorers.doctor import tail_squares
+from ood_bench.scorers.doctor import gini
 from ood_bench.scorers.entropy import negative_entropy
 from ood_bench.types import Info
 
@@ -32,9 +32,8 @@ class MowstVariance:
         return self
 
     def score(self, batch: Batch) -> Float[Tensor, " n"]:
-        k, total = batch.n_classes, batch.tail_sum
-        missing = (2 * total + (total.square() - tail_squares(batch))) / (1 + total).square()
-        return 1 - k / (k - 1) * missing
+        k = batch.n_classes
+        return 1 - k / (k - 1) * gini(batch)[0]
 
 
 @scorer("mowst-entropy", paper=PAPER, precision="float64")

@@ -15,6 +15,7 @@ from ood_bench.reductions import Fit, Mean
 from ood_bench.registry import scorer
 from ood_bench.scorers.fdbd import SHORTEST, deviation
 from ood_bench.scorers.gradnorm import feature_l1
+from ood_bench.selection import dot_chosen
 from ood_bench.types import FEATURES, FIT, HEAD, LOGITS
 
 
@@ -39,6 +40,6 @@ class FittedNCI:
     mean: Float[Tensor, " d"]
 
     def score(self, batch: Batch) -> Float[Tensor, " n"]:
-        weight = batch.head.weight.to(batch.features).index_select(0, batch.predicted)
-        along = ((batch.features - self.mean.to(batch.features)) * weight).sum(dim=1)
+        weight = batch.head.weight.to(batch.features)
+        along = dot_chosen(batch.features - self.mean.to(batch.features), weight, batch.predicted)
         return along / deviation(batch, self.mean).clamp_min(SHORTEST) + self.alpha * feature_l1(batch)

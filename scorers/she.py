@@ -11,6 +11,7 @@ from torch import Tensor
 from ood_bench.batch import Batch
 from ood_bench.reductions import ClassMeans, Fit
 from ood_bench.registry import scorer
+from ood_bench.selection import dot_chosen
 from ood_bench.types import FEATURES, FIT, FIT_LABELS, LOGITS
 
 
@@ -37,9 +38,7 @@ class FittedSHE:
     without_pattern: int
 
     def score(self, batch: Batch) -> Float[Tensor, " n"]:
-        patterns = self.patterns.to(batch.features)
-        likeness: Tensor = torch.linalg.vecdot(batch.features, patterns.index_select(0, batch.predicted))
-        return likeness
+        return dot_chosen(batch.features, self.patterns.to(batch.features), batch.predicted)
 
     def learned(self) -> dict[str, int]:
         return {"classes_without_pattern": self.without_pattern}

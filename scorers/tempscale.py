@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ood_bench.batch import Batch
+from ood_bench.batch import Batch, beside_winner
 from ood_bench.reductions import Fit, Mean
 from ood_bench.registry import scorer
 from ood_bench.types import LOGITS, VAL, VAL_LABELS
@@ -22,8 +22,8 @@ def log_confidence_at(batch: Batch, temperature: float) -> Float[Tensor, " n"]:
     """Log of the largest entry of softmax(z / T), as -log1p(sum of the others over the largest)."""
     if temperature == 1.0:
         return batch.log_confidence
-    tail = ((batch.logits - batch.max_logit[:, None]) / temperature).exp()
-    return -tail.scatter_(1, batch.predicted[:, None], 0.0).sum(dim=1).log1p()
+    others, confidence = beside_winner(batch.logits / temperature, batch.predicted)
+    return -(others.sum(dim=1) / confidence).log1p()
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,10 @@ OTHERS[np.arange(9), LOGITS.argmax(axis=1)] = -np.inf
 FORMULAS: dict[str, np.ndarray] = {
     "max_logit": LOGITS.max(axis=1),
     "predicted": LOGITS.argmax(axis=1),
-    "tail": np.exp(OTHERS),
-    "tail_sum": np.exp(OTHERS).sum(axis=1),
+    "others": np.where(np.isinf(OTHERS), 0, PROBABILITIES),
+    "others_sum": np.where(np.isinf(OTHERS), 0, PROBABILITIES).sum(axis=1),
+    "odds": np.exp(OTHERS).sum(axis=1),
+    "confidence": PROBABILITIES.max(axis=1),
     "logsumexp": scipy.special.logsumexp(LOGITS, axis=1),
     "log_confidence": -np.log1p(np.exp(OTHERS).sum(axis=1)),
     "probabilities": PROBABILITIES,
@@ -65,7 +67,7 @@ def test_every_shared_intermediate_has_its_formula_here() -> None:
 def test_what_is_shared_is_computed_once_and_nothing_given_changes() -> None:
     one = batch()
     kept = {name: tensor.clone() for name, tensor in one.held().items()}
-    assert one.tail is one.tail
+    assert one.others is one.others
     assert one.double is one.double
     for name in FORMULAS:
         getattr(one, name)

@@ -116,7 +116,7 @@ def _after(modify: Callable[[Batch], object]) -> Callable[[Any, Batch], Tensor]:
 
 BREAKERS: dict[str, dict[str, Any]] = {
     # corrupts others in silence: an intermediate that is not there before this scorer asks for it
-    "fresh-intermediate": {"score": _after(lambda batch: batch.tail.mul_(2))},
+    "fresh-intermediate": {"score": _after(lambda batch: batch.others.mul_(2))},
     "head-in-place": {"score": _after(lambda batch: batch.head.weight.mul_(2))},
     "question-modifies-features": {"fit": _asks(Modifies("features"))},
     "question-modifies-intermediate": {"fit": _asks(Modifies("max_logit"))},
