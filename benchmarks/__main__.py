@@ -20,6 +20,7 @@ from benchmarks import clock, machine, measures, ours, report, streamed
 from benchmarks.peers import compare
 from benchmarks.problem import IN_MEMORY, SIZES, Problem
 from ood_bench.registry import load_all
+from ood_bench.waiting import SPINS, wait_briefly
 
 RESULTS = Path(__file__).parent / "results"
 NEIGHBOURS = ("knn", "nnguide", "relation")
@@ -29,6 +30,9 @@ PARTS = ("limits", "alone", "together", "metrics", "peers")
 
 
 def main() -> None:
+    if SPINS not in os.environ:  # as the command line does it, before torch is there
+        wait_briefly()
+        os.execv(sys.executable, sys.orig_argv)
     given = arguments()
     load_all()
     with threadpool_limits(given.threads):

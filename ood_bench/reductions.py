@@ -149,6 +149,25 @@ def _symmetric(upper: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
 # -- means --------------------------------------------------------------------------------------------------------------
 
 
+PORTION = 128  # rows on a CPU of which a float64 copy, or sums, stay in its caches
+
+
+def _portions(rows: Shaped[Tensor, "n ..."]) -> tuple[Shaped[Tensor, "m ..."], ...]:
+    """The rows a few at a time on a CPU, all at once on a GPU."""
+    return rows.split(PORTION) if rows.device.type == "cpu" else (rows,)
+
+
+def _sum_rows(rows: Shaped[Tensor, "n ..."]) -> Float[Tensor, "..."]:
+    """Sum in float64. On a CPU portions are added up entry by entry first: torch's sum over rows takes three times that."""
+    if rows.device.type != "cpu" or len(rows) <= PORTION:
+        return rows.sum(dim=0, dtype=torch.float64)
+    first, *others = _portions(rows)
+    total = first.to(torch.float64, copy=True)
+    for few in others:
+        total[: len(few)].add_(few)
+    return total.sum(dim=0)
+
+
 @dataclass(frozen=True)
 class Mean:
     """Mean over the rows of a column with any shape per row, in float64."""
@@ -158,7 +177,7 @@ class Mean:
 
     def add(self, partial: tuple[int, Tensor] | None, batch: Batch) -> tuple[int, Tensor]:
         rows = self.of(batch)
-        total = rows.double().sum(dim=0)
+        total = _sum_rows(rows)
         return (len(rows), total) if partial is None else (partial[0] + len(rows), partial[1] + total)
 
     def merge(self, a: tuple[int, Tensor], b: tuple[int, Tensor]) -> tuple[int, Tensor]:
@@ -203,7 +222,7 @@ class ClassMeans:
     split: Split = "fit"
 
     def add(self, partial: ClassMeansResult | None, batch: Batch) -> ClassMeansResult:
-        rows = self.of(batch).double()
+        rows = self.of(batch)
         groups = batch.predicted if self.by == "predicted" else batch.labels
         keep = groups >= 0
         if self.by == "correct":
@@ -214,7 +233,8 @@ class ClassMeans:
             partial = ClassMeansResult(torch.zeros(size, dtype=torch.int64, device=rows.device), zeros)
         groups = torch.where(keep, groups, len(partial.counts) - 1)
         partial.counts.index_add_(0, groups, torch.ones_like(groups))
-        partial.sums.index_add_(0, groups, rows)
+        for few, theirs in zip(_portions(rows), _portions(groups), strict=True):
+            partial.sums.index_add_(0, theirs, few.double())
         return partial
 
     def merge(self, a: ClassMeansResult, b: ClassMeansResult) -> ClassMeansResult:
@@ -225,104 +245,6 @@ class ClassMeans:
         if int(found.counts.sum()) == 0:
             raise CannotScore(f"the {self.split} set has no row to group by {self.by} class")
         return found
-
-
-# -- order statistics ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Digits:
-    """Counts of the next `bits` bits of a column's values, among values that begin with the bits known so far.
-
-    One step of an exact radix selection: values become integers of the same order, and each round narrows the wanted
-    order statistics by `bits`. Counts are integers, so the answer is exact and does not depend on the split.
-    """
-
-    of: Column
-    bits: int
-    known: int  # how many leading bits are known already
-    prefixes: tuple[tuple[int, ...], ...]  # per wanted statistic: the known bits, one for each column (or for all)
-    per_column: bool
-    split: Split = "fit"
-
-    def add(self, partial: tuple[int, list[Tensor]] | None, batch: Batch) -> tuple[int, list[Tensor]]:
-        rows = self.of(batch)
-        keys = _ordered_integers(rows)
-        width = torch.iinfo(keys.dtype).bits
-        digit = (keys >> (width - self.known - self.bits)) & ((1 << self.bits) - 1)
-        if self.per_column:
-            digit = digit + (torch.arange(rows.shape[1], dtype=keys.dtype, device=rows.device) << self.bits)
-        size = (1 << self.bits) * (rows.shape[1] if self.per_column else 1)
-        counts = []
-        for prefix in self.prefixes:
-            begins = None
-            if self.known:
-                leading = (keys >> (width - self.known)) & ((1 << self.known) - 1)
-                begins = leading == torch.tensor(prefix, dtype=keys.dtype, device=keys.device)
-            counts.append(_counts(digit, begins, size))
-        return (width, counts) if partial is None else self.merge(partial, (width, counts))
-
-    def merge(self, a: tuple[int, list[Tensor]], b: tuple[int, list[Tensor]]) -> tuple[int, list[Tensor]]:
-        return a[0], [x + y for x, y in zip(a[1], b[1], strict=True)]
-
-    def result(self, partial: tuple[int, list[Tensor]]) -> tuple[int, Int[Tensor, "s c b"]]:
-        """Bits of the floating type; counts by statistic, column, digit."""
-        return partial[0], torch.stack(partial[1]).reshape(len(self.prefixes), -1, 1 << self.bits).cpu()
-
-
-def quantile(
-    q: float, *, of: Column = features, per_column: bool = False, split: Split = "fit"
-) -> Generator[Question[Any, Any], Any, Float[Tensor, "..."]]:
-    """The q-quantile over all entries of a column (or of each of its columns), by numpy.quantile's linear rule: exact.
-
-    Used inside a fit as `threshold = yield from quantile(0.9)`. float32 takes two passes (four for each column apart).
-    """
-    step = 8 if per_column else 16
-    width, counts = yield Digits(of, step, 0, ((),), per_column, split)
-    count = int(counts[0, 0].sum())
-    position = q * (count - 1)
-    low = int(position)
-    wanted = torch.tensor(sorted({low, min(low + 1, count - 1)}))[:, None]  # ranks of the two neighbours
-    counts = counts.expand(len(wanted), -1, -1)
-    prefixes = torch.zeros(counts.shape[:2], dtype=torch.int64)
-    known = 0
-    while True:
-        upto = counts.cumsum(dim=2)
-        digit = (upto <= wanted[..., None]).sum(dim=2)
-        below = torch.where(digit > 0, upto.gather(2, (digit - 1).clamp_min(0)[..., None]).squeeze(2), 0)
-        wanted = wanted - below
-        prefixes = (prefixes << step) | digit
-        known += step
-        if known == width:
-            break
-        as_tuples = tuple(tuple(row) for row in (prefixes & ((1 << known) - 1)).tolist())
-        _, counts = yield Digits(of, step, known, as_tuples, per_column, split)
-    values = _from_ordered_integers(prefixes, width)
-    between = torch.lerp(values[0], values[-1], position - low)
-    return between if per_column else between.squeeze(0)
-
-
-def _counts(cells: Int[Tensor, "..."], counted: Tensor | None, size: int) -> Int[Tensor, " size"]:
-    """How often each of 0 .. size - 1 stands among the cells that are counted."""
-    if cells.device.type == "cpu":
-        return torch.bincount((cells if counted is None else cells[counted]).reshape(-1), minlength=size)
-    # On a GPU `bincount` and a mask wait for the device; one cell more for what is not counted does not.
-    cells = cells.long() if counted is None else torch.where(counted, cells, size).long()
-    counts = torch.zeros(size + 1, dtype=torch.int64, device=cells.device)
-    return counts.scatter_add_(0, cells.reshape(-1), torch.ones_like(cells).reshape(-1))[:size]
-
-
-def _ordered_integers(values: Tensor) -> Tensor:
-    """Integers whose unsigned order is the order of the floats: the sign bit flipped, or all bits of negatives."""
-    integer = torch.int32 if values.dtype == torch.float32 else torch.int64
-    raw = (values + 0.0).contiguous().view(integer)  # + 0.0 makes one zero of the two
-    return torch.where(raw < 0, ~raw, raw ^ torch.iinfo(integer).min)
-
-
-def _from_ordered_integers(keys: Int[Tensor, "..."], width: int) -> Float[Tensor, "..."]:
-    integer, floating = (torch.int32, torch.float32) if width == 32 else (torch.int64, torch.float64)
-    raw = (torch.where(keys >= 1 << 31, keys - (1 << 32), keys) if width == 32 else keys).to(integer)
-    return torch.where(raw < 0, raw ^ torch.iinfo(integer).min, ~raw).view(floating).double()
 
 
 # -- rows ---------------------------------------------------------------------------------------------------------------

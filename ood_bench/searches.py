@@ -42,7 +42,9 @@ class Searches:
         answers = {
             view: _first_that_knows(
                 [
-                    Searcher(_fit_rows(view, bank(split), head, info, stream, names), tuple(dict.fromkeys(questions)), block)
+                    Searcher(
+                        _fit_rows(view, bank(split), head, info, stream, names), tuple(dict.fromkeys(questions)), block
+                    )
                     for split, questions in by_split.items()
                 ]
             )

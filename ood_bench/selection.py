@@ -38,14 +38,14 @@ def argmax(rows: Float[Tensor, "n m"]) -> Int[Tensor, " n"]:
         return rows.argmax(dim=1)
     values = rows.numpy()  # NumPy's argmax is vectorised; torch's takes nine times a row maximum
     out = np.empty(len(values), dtype=np.int64)
-    _by_rows(lambda part: values[part].argmax(axis=1, out=out[part]), values, 16 * ENOUGH)
+    _by_rows(lambda part: values[part].argmax(axis=1, out=out[part]), values, 2 * ENOUGH)
     return torch.from_numpy(out)
 
 
 def dot_chosen(
     rows: Float[Tensor, "n d"], table: Float[Tensor, "K d"], chosen: Int[Tensor, " n"]
 ) -> Float[Tensor, " n"]:
-    """<row i, table[chosen[i]]>. On a CPU as a sampled product, which reads the table in place: no copy of n of its rows."""
+    """<row i, table[chosen[i]]>. A sampled product on a CPU: it reads the table in place, without a copy of n rows."""
     if rows.device.type != "cpu" or rows.shape[0] == 0:
         dots: Tensor = torch.linalg.vecdot(rows, table.index_select(0, chosen))
         return dots
@@ -55,7 +55,8 @@ def dot_chosen(
         where = torch.sparse_csr_tensor(
             torch.arange(n + 1), chosen, rows.new_zeros(n), size=(n, k), check_invariants=False
         )
-    return torch.sparse.sampled_addmm(where, rows, table.T, beta=0.0).values()
+    products: Tensor = torch.sparse.sampled_addmm(where, rows, table.T, beta=0.0).values()
+    return products
 
 
 def largest_of_groups(rows: Float[Tensor, "n m"], count: int) -> Float[Tensor, "n c"]:

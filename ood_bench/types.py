@@ -41,6 +41,9 @@ REMEDIES: dict[str, str] = {
 }
 
 
+WELL_CONDITIONED = 1e-8  # ratio of squared singular values from which normal equations keep eight digits
+
+
 @dataclass(frozen=True, eq=False)
 class Head:
     """The last linear layer for one label space: logits = features @ weight.T + bias."""
@@ -64,8 +67,16 @@ class Head:
     @cached_property
     def origin(self) -> Float[Tensor, " d"]:
         """ViM's origin -pinv(W) b, in float64: the point whose logits are zero (in least squares where K > d)."""
-        inverse: Tensor = torch.linalg.pinv(self.weight.double())
-        return -inverse @ self.bias.double()
+        weight, bias = self.weight.double(), self.bias.double()
+        wide = self.n_classes < self.n_features
+        values, vectors = torch.linalg.eigh(weight @ weight.T if wide else weight.T @ weight)
+        if not bool(values[0] > WELL_CONDITIONED * values[-1]):  # its square would lose too many digits: by the SVD
+            inverse: Tensor = torch.linalg.pinv(weight)
+            return -inverse @ bias
+        seen = vectors.T @ (bias if wide else weight.T @ bias)  # pinv(W) = W^T (W W^T)^-1, or (W^T W)^-1 W^T
+        solved = vectors @ (seen / values)
+        origin: Tensor = -weight.T @ solved if wide else -solved
+        return origin
 
     def logits(self, features: Float[Tensor, "n d"]) -> Float[Tensor, "n K"]:
         """Logits in the precision of `features`."""

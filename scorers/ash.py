@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ood_bench import selection
 from ood_bench.batch import Batch
 from ood_bench.errors import CannotScore
 from ood_bench.parameters import Range
@@ -32,11 +31,6 @@ def n_kept(p: float, d: int, name: str) -> int:
     return kept
 
 
-def largest(batch: Batch, kept: int) -> Float[Tensor, "n kept"]:
-    """The `kept` largest features of each row, falling. One sort per batch for all: as fast as one selection is."""
-    return batch.once("sorted features", lambda: selection.largest(batch.features, batch.features.shape[1]))[:, :kept]
-
-
 def feature_sum(batch: Batch) -> Float[Tensor, " n"]:
     """Sum of each row's features."""
     return batch.once("feature sum", lambda: batch.features.sum(dim=1))
@@ -49,7 +43,8 @@ def magnification(
 
     CannotScore where any other row's kept sum is not positive: the ratio would explode or change its sign.
     """
-    empty = (batch.features == 0).all(dim=1)
+    falling = batch.top_features(batch.features.shape[1])
+    empty = (falling[:, 0] == 0) & (falling[:, -1] == 0)
     bad = (kept <= 0) & ~empty
     if bool(bad.any()):
         row = int(bad.int().argmax())
@@ -73,7 +68,7 @@ def kept_mask(batch: Batch, kept: int) -> Bool[Tensor, "n d"]:
 
     def mask() -> Tensor:
         features = batch.features
-        smallest = largest(batch, kept)[:, -1:]
+        smallest = batch.top_features(kept)[:, -1:]
         above, equal = features > smallest, features == smallest
         room = kept - above.sum(dim=1, keepdim=True)
         if bool((equal.sum(dim=1, keepdim=True) > room).any()):
@@ -139,5 +134,5 @@ class AshS:
     def rectify(self, batch: Batch) -> Batch:
         features = batch.features
         kept = n_kept(self.p, features.shape[1], "ash-s")
-        ratio = magnification(batch, feature_sum(batch), largest(batch, kept).sum(dim=1), "ash-s")
+        ratio = magnification(batch, feature_sum(batch), batch.top_features(kept).sum(dim=1), "ash-s")
         return batch.replace(features=torch.where(kept_mask(batch, kept), features * magnified(ratio, "ash-s"), 0.0))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ood_bench.batch import Batch
 from ood_bench.registry import rectifier
-from ood_bench.scorers.ash import Percent, largest, magnification, n_kept
+from ood_bench.scorers.ash import Percent, magnification, n_kept
 from ood_bench.types import FEATURES, LOGITS, Info
 
 
@@ -26,7 +26,7 @@ class LTS:
 
     def rectify(self, batch: Batch) -> Batch:
         features = batch.features
-        kept = largest(batch, n_kept(self.p, features.shape[1], "lts")).relu().sum(dim=1)
+        kept = batch.top_features(n_kept(self.p, features.shape[1], "lts")).relu().sum(dim=1)
         total = batch.once("sum of positive features", lambda: features.relu().sum(dim=1))
         ratio = magnification(batch, total, kept, "lts")
         return batch.replace(logits=batch.logits * ratio.square()[:, None])

@@ -7,7 +7,8 @@ from typing import Annotated
 
 from ood_bench.batch import Batch
 from ood_bench.parameters import Range
-from ood_bench.reductions import Fit, quantile
+from ood_bench.quantiles import quantile
+from ood_bench.reductions import Fit
 from ood_bench.registry import rectifier
 from ood_bench.types import FEATURES, HEAD
 

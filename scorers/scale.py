@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ood_bench.batch import Batch
 from ood_bench.registry import rectifier
-from ood_bench.scorers.ash import ASSUMES, Percent, feature_sum, largest, magnification, magnified, n_kept
+from ood_bench.scorers.ash import ASSUMES, Percent, feature_sum, magnification, magnified, n_kept
 from ood_bench.types import FEATURES, HEAD, Info
 
 
@@ -26,6 +26,6 @@ class Scale:
 
     def rectify(self, batch: Batch) -> Batch:
         features = batch.features
-        kept = largest(batch, n_kept(self.p, features.shape[1], "scale")).sum(dim=1)
+        kept = batch.top_features(n_kept(self.p, features.shape[1], "scale")).sum(dim=1)
         ratio = magnification(batch, feature_sum(batch), kept, "scale")
         return batch.replace(features=features * magnified(ratio, "scale"))

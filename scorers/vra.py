@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ood_bench.batch import Batch
 from ood_bench.parameters import Range
-from ood_bench.reductions import Fit, Question, quantile
+from ood_bench.quantiles import quantile
+from ood_bench.reductions import Fit, Question
 from ood_bench.registry import rectifier
 from ood_bench.types import FEATURES, HEAD
 

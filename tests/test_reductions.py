@@ -17,7 +17,8 @@ from torch import Tensor
 from ood_bench.batch import Batch
 from ood_bench.columns import features, logits, max_logit, unit_features
 from ood_bench.errors import CannotScore
-from ood_bench.reductions import ClassMeans, Collect, Mean, Moments, Sample, quantile
+from ood_bench.quantiles import quantile
+from ood_bench.reductions import ClassMeans, Collect, Mean, Moments, Sample
 
 N, D, K = 97, 6, 5
 

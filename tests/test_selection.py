@@ -1,9 +1,11 @@
-"""Selections equal a plain sort, for any counts, ties and numbers of threads."""
+"""Row-wise work by the faster library equals the plain way, for any counts, ties and numbers of threads."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,7 +13,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ood_bench import selection
-from ood_bench.selection import argmax, largest, largest_of_groups
+from ood_bench.selection import argmax, dot_chosen, largest, largest_of_groups
+
+
+RNG = np.random.default_rng(0)
 
 
 def plain(values: Tensor, count: int) -> Tensor:
@@ -55,3 +60,27 @@ def test_few_of_many_leaves_few_candidates() -> None:
 def test_the_first_of_equal_ones_is_the_largest() -> None:
     rows = torch.tensor([[1.0, 3.0, 3.0], [2.0, 2.0, 2.0], [0.0, -1.0, 5.0]])
     assert argmax(rows).tolist() == [1, 0, 2]
+
+
+@pytest.mark.parametrize("n", [0, 1, 500])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_dot_with_a_chosen_row(n: int, dtype: type[np.floating]) -> None:
+    rows, table = RNG.normal(size=(n, 64)).astype(dtype), RNG.normal(size=(9, 64)).astype(dtype)
+    chosen = RNG.integers(0, 9, n)
+    found = dot_chosen(torch.from_numpy(rows), torch.from_numpy(table), torch.from_numpy(chosen))
+    assert found.dtype == torch.from_numpy(rows).dtype
+    exact = np.einsum("nd,nd->n", rows.astype(np.float64), table[chosen].astype(np.float64))
+    np.testing.assert_allclose(found.numpy(), exact, rtol=0, atol=64 * np.finfo(dtype).eps * 8)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_process_selects_with_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selection, "ENOUGH", 1000)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    rows = torch.from_numpy(RNG.normal(size=(4000, 100)))
+    expected = largest(rows, 10)  # the parent's threads are there when it forks
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if torch.equal(largest(rows, 10), expected) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

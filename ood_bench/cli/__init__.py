@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ood_bench.errors import OodBenchError
+from ood_bench.waiting import wait_briefly
 
 # Command -> (module:attribute, what --help says). The help stands here so that listing commands imports none of them.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -81,6 +82,7 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line. Exit codes: 0 done; 1 something in the run failed; 2 the request cannot be met."""
+    wait_briefly()
     try:
         code = cli.main(args=arguments, prog_name="ood-bench", standalone_mode=False)
     except OodBenchError as error:

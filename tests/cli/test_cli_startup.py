@@ -64,7 +64,7 @@ def test_help_imports_no_command(home: Path) -> None:
         "print(sorted(name for name in sys.modules if name.startswith('ood_bench.') or name in ('numpy', 'pandas')))"
     )
     done = python("-c", code)
-    assert done.stdout.splitlines()[-1] == "['ood_bench.cli', 'ood_bench.errors']"
+    assert done.stdout.splitlines()[-1] == "['ood_bench.cli', 'ood_bench.errors', 'ood_bench.waiting']"
 
 
 def test_python_m_is_the_same_program() -> None:
