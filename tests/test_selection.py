@@ -15,7 +15,6 @@ from torch import Tensor
 from ood_bench import selection
 from ood_bench.selection import argmax, dot_chosen, largest, largest_of_groups
 
-
 RNG = np.random.default_rng(0)
 
 

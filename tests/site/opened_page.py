@@ -46,6 +46,12 @@ class Page:
         """Select the option of a control as a user would."""
         self.one(f"select[data-key={key}] option[value='{value}']").click()
 
+    def follow(self, link: Any) -> None:
+        """Click a link within the page and wait for what it leads to: the page is drawn anew in the browser's own time."""
+        self.js("for (const one of document.querySelectorAll('#main > *')) one.dataset.before = ''")
+        link.click()
+        self.until("return document.querySelector('#main > [data-before]')", None)
+
     def until(self, code: str, expected: object) -> None:
         """Wait until the browser has done what it does in its own time."""
         for _ in range(100):
