@@ -17,6 +17,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from benchmarks import clock, machine, measures, ours, report, streamed
+from benchmarks.bounds import bounds
 from benchmarks.peers import compare
 from benchmarks.problem import IN_MEMORY, SIZES, Problem
 from ood_bench.registry import load_all
@@ -54,7 +55,7 @@ def measure(given: argparse.Namespace) -> None:
         "time": datetime.now(UTC).replace(microsecond=0).isoformat(),
         "program": version("ood-bench"),
         "commit": commit(),
-        "command": "python -m benchmarks " + " ".join(sys.argv[1:]),
+        "command": command(given),
         "size": {"name": given.size, **asdict(size)},
         "machine": machine.name(),
         "seconds": "of the processor, one thread" if given.processor_time else f"elapsed, {given.threads} threads",
@@ -96,9 +97,20 @@ def in_memory(given: argparse.Namespace, names: list[str], sections: dict[str, s
         found["metrics_seconds"] = seconds
     if "peers" in given.part:
         for peer in given.peer:
-            versus, whole = compare.compare(peer, problem, stream, given.limit, given.tries, given.method)
-            sections[f"Beside {peer}"] = report.peers_table(versus, whole)
-            found[peer] = {"methods": versus, "whole": whole}
+            python = given.python.get(peer, sys.executable)
+            versus, whole = compare.compare(
+                peer, problem, stream, given.limit, given.tries, given.method, python=python
+            )
+            known = bounds(limits, {})
+            least = {row.ours: known[row.ours.split(":")[0]].seconds(limits) for row in versus}
+            title = f"Beside {peer} {compare.version_of(peer, python)}"
+            sections[title] = report.peers_table(versus, whole, least)
+            found[peer] = {
+                "version": compare.version_of(peer, python),
+                "methods": versus,
+                "whole": whole,
+                "bounds": least,
+            }
 
 
 def on_disk(given: argparse.Namespace, names: list[str], found: dict[str, object]) -> list[streamed.Streamed]:
@@ -122,9 +134,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--scorer", action="append", help="only this scorer (repeat)")
     parser.add_argument("--part", action="append", choices=PARTS, help="only this part (repeat); default all")
     parser.add_argument(
-        "--peer", action="append", choices=("pytorch-ood", "openood"), help="repeat; default pytorch-ood"
+        "--peer", action="append", choices=("pytorch-ood", "oodeel", "openood"), help="repeat; default pytorch-ood"
     )
     parser.add_argument("--method", action="append", default=[], help="only this method of the peer (repeat)")
+    parser.add_argument(
+        "--python", action="append", default=[], metavar="PEER=PATH", help="a peer's own interpreter; adds the peer"
+    )
     parser.add_argument("--openood", type=Path, help="path of an OpenOOD checkout; adds the peer openood")
     parser.add_argument("--heavy", action="store_true", help=f"with {', '.join(HEAVY)}")
     parser.add_argument("--memory", type=size_of, default=size_of("2GiB"), help="budget, as of `ood-bench run`")
@@ -142,7 +157,8 @@ def arguments() -> argparse.Namespace:
         os.environ["BENCHMARK_PROCESSOR_TIME"] = "1"
     os.environ.update({name: str(given.threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")})
     given.part = given.part or list(PARTS)
-    given.peer = given.peer or (["pytorch-ood", "openood"] if given.openood else ["pytorch-ood"])
+    given.python = dict(said.split("=", 1) for said in given.python)
+    given.peer = given.peer or ["pytorch-ood", *given.python, *(["openood"] if given.openood else [])]
     if given.openood:
         os.environ["OPENOOD_CHECKOUT"] = str(given.openood.resolve())
     return given
@@ -154,6 +170,15 @@ def size_of(text: str) -> int:
         if text.endswith(unit):
             return int(float(text.removesuffix(unit)) * factor)
     return int(text)
+
+
+def command(given: argparse.Namespace) -> str:
+    """What was typed, but for folders of the machine."""
+    words = [str(word) for word in sys.argv[1:]]
+    text = " ".join(["python -m benchmarks", *words])
+    for folder in (given.openood, given.folder, given.out, *given.python.values()):
+        text = text.replace(str(folder), "PATH") if folder is not None else text
+    return text
 
 
 def commit() -> str:

@@ -50,6 +50,10 @@ class Bound:
     fit: Work = Work()
     score: Work = Work()
 
+    def seconds(self, limits: Limits) -> float:
+        """Of the fit and of scoring the set."""
+        return self.fit.seconds(limits, limits.size.n_fit) + self.score.seconds(limits, limits.size.n)
+
 
 def bounds(limits: Limits, learned: Mapping[str, Mapping[str, object]]) -> dict[str, Bound]:
     """Bounds by scorer name. `learned` gives sizes that fits chose (components of neco, cop, corp)."""

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from benchmarks.clock import best
-from benchmarks.peers.method import Tensors
+from benchmarks.peers.method import CHECKOUT, Tensors
 from benchmarks.peers.worker import PEERS
 from benchmarks.problem import Problem
 from ood_bench.engine import fit_all, score_bank
@@ -47,9 +47,17 @@ class Versus:
 
     @property
     def speedup(self) -> float | None:
-        if self.fit is None or self.score is None:
-            return None
-        return (self.fit + self.score) / (self.our_fit + self.our_score)
+        known = self.fit is not None and self.score is not None
+        return self.peer_seconds / (self.our_fit + self.our_score) if known else None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is the same method (or was stopped before it could say) and was timed."""
+        return self.speedup is not None and (self.agreement is None or self.agreement >= AGREES)
+
+    @property
+    def peer_seconds(self) -> float:
+        return (self.fit or 0.0) + (self.score or 0.0)
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,13 @@ class Whole:
 
 
 def compare(
-    peer: str, problem: Problem, stream: Stream, limit: float, tries: int, methods: Sequence[str] = ()
+    peer: str,
+    problem: Problem,
+    stream: Stream,
+    limit: float,
+    tries: int,
+    methods: Sequence[str] = (),
+    python: str = sys.executable,
 ) -> tuple[list[Versus], Whole | None]:
     tensors = Tensors.of(problem)
     names = list(importlib.import_module(PEERS[peer]).methods(tensors))
@@ -73,9 +87,9 @@ def compare(
         tensors.save(data)
         for name in names:
             if not methods or name in methods:
-                rows.append(_one(peer, name, data, problem, stream, limit, tries))
+                rows.append(_one(peer, name, data, problem, stream, limit, tries, python))
                 print(f"  {peer} {name}: {rows[-1].speedup or rows[-1].trouble}", file=sys.stderr, flush=True)
-    counted = [row for row in rows if row.fit is not None and row.score is not None]
+    counted = [row for row in rows if row.counts]
     if not counted:
         return rows, None
     specs = [parse_spec(row.ours).resolved(problem.info) for row in counted]
@@ -84,15 +98,28 @@ def compare(
         fits = fit_all(specs, problem.learning, problem.info, stream)
         score_bank(list(fits.fitted.values()), problem.test, problem.learning, problem.info, stream)
 
-    seconds = sum((row.fit or 0.0) + (row.score or 0.0) for row in counted)
+    seconds = sum(row.peer_seconds for row in counted)
     return rows, Whole(peer, len(counted), seconds, best(whole, tries=tries, seconds=10))
 
 
-def geometric_mean(rows: Sequence[Versus]) -> float:
-    return float(np.exp(np.mean([np.log(row.speedup) for row in rows if row.speedup])))
+def geometric_mean(rows: Sequence[Versus], ours: Mapping[str, float] | None = None) -> float:
+    """Of how many times faster ours are; `ours` gives other seconds for them, by spec."""
+    counted = [row for row in rows if row.counts]
+    taken = [row.our_fit + row.our_score if ours is None else ours[row.ours] for row in counted]
+    return float(np.exp(np.mean([np.log(row.peer_seconds / t) for row, t in zip(counted, taken, strict=True)])))
 
 
-def _one(peer: str, name: str, data: Path, problem: Problem, stream: Stream, limit: float, tries: int) -> Versus:
+def version_of(peer: str, python: str = sys.executable) -> str:
+    """The version of a peer as that Python has it; of a checkout its commit."""
+    asked = [python, "-c", f"from importlib.metadata import version; print(version({peer!r}))"]
+    if peer == "openood":
+        asked = ["git", "-C", os.environ[CHECKOUT], "rev-parse", "--short=7", "HEAD"]
+    return subprocess.run(asked, capture_output=True, text=True).stdout.strip() or "(unknown version)"
+
+
+def _one(
+    peer: str, name: str, data: Path, problem: Problem, stream: Stream, limit: float, tries: int, python: str
+) -> Versus:
     text = importlib.import_module(PEERS[peer]).methods(Tensors.load(data))[name].ours
     spec = parse_spec(text).resolved(problem.info)
     fits = fit_all([spec], problem.learning, problem.info, stream)
@@ -111,7 +138,7 @@ def _one(peer: str, name: str, data: Path, problem: Problem, stream: Stream, lim
         )
     seconds, mine = best(score, tries=2 * tries), score()
     scores = data.with_name("scores.npy")
-    command = [sys.executable, "-m", "benchmarks.peers.worker", peer, name, str(data), str(scores), str(limit)]
+    command = [python, "-m", "benchmarks.peers.worker", peer, name, str(data), str(scores), str(limit)]
     as_found = {name: value for name, value in os.environ.items() if name != SPINS}  # ours alone asks for less waiting
     known = Versus(peer, name, text, fit, seconds, our_score_single=single)
     try:
@@ -125,8 +152,11 @@ def _one(peer: str, name: str, data: Path, problem: Problem, stream: Stream, lim
         return Versus(**{**vars(known), "trouble": reason[:200]})
     found = json.loads(done.stdout.splitlines()[-1])
     theirs = np.load(scores)
-    agreement = float(spearmanr(theirs, mine[: len(theirs)]).statistic)
+    finite = np.isfinite(theirs)
+    agreement = float(spearmanr(theirs[finite], mine[: len(theirs)][finite]).statistic)
     trouble = None if agreement >= AGREES else "scores differ"
+    if not finite.all():
+        trouble = "; ".join(filter(None, [trouble, f"{(~finite).sum()} of its scores are not finite"]))
     return Versus(
         **{
             **vars(known),

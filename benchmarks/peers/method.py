@@ -12,6 +12,8 @@ from torch import Tensor
 
 from benchmarks.problem import Problem
 
+CHECKOUT = "OPENOOD_CHECKOUT"  # environment variable with the path of a checkout of OpenOOD
+
 
 @dataclass(frozen=True)
 class Tensors:
@@ -48,6 +50,7 @@ class Method:
     ours: str
     score: Callable[[Tensors, slice], Tensor]
     fit: Callable[[Tensors], object] = field(default=lambda tensors: None)
+    prepare: Callable[[], object] = field(default=lambda: None)  # imports, which are nobody's fit
     sign: int = 1
     rows: int = 1000  # per call of `score`
 

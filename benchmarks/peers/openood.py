@@ -21,9 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.peers.method import Method, Tensors, linear
+from benchmarks.peers.method import CHECKOUT, Method, Tensors, linear
 
-CHECKOUT = "OPENOOD_CHECKOUT"  # environment variable with the path of a checkout
 ROWS = 200  # its batch size for ImageNet
 
 
@@ -41,7 +40,7 @@ def methods(tensors: Tensors) -> dict[str, Method]:
         "mls": ("maxlogit", "maxlogit", "MaxLogitPostprocessor", {}),
         "ebo": ("energy", "ebo", "EBOPostprocessor", {"temperature": 1}),
         "gen": ("gen", "gen", "GENPostprocessor", {"gamma": 0.1, "M": min(100, k)}),
-        "klm": ("klm:fit=val", "kl_matching", "KLMatchingPostprocessor", {}),
+        "klm": ("klm", "kl_matching", "KLMatchingPostprocessor", {}),
         "vim": ("vim", "vim", "VIMPostprocessor", {"dim": dim}),
         "residual": ("residual", "residual", "ResidualPostprocessor", {"dim": dim}),
         "mds": ("mds", "mds", "MDSPostprocessor", {}),
@@ -68,7 +67,7 @@ def _method(checkout: Path, ours: str, module: str, cls: str, args: dict[str, An
 
     def fit(_: Tensors) -> object:
         held[:] = [_load(checkout, module, cls)(_config(args))]
-        loaders = {"train": _Batches(tensors, net), "val": _Batches(tensors, net)}
+        loaders = {split: _Batches(tensors, net) for split in ("train", "val", "test")}
         with _quietly():
             held[0].setup(net, loaders, loaders)
         return None
@@ -78,7 +77,7 @@ def _method(checkout: Path, ours: str, module: str, cls: str, args: dict[str, An
             _, confidence = held[0].postprocess(net, tensors.features[rows])
         return torch.as_tensor(confidence)
 
-    return Method(ours, score, fit, rows=ROWS)
+    return Method(ours, score, fit, prepare=lambda: _load(checkout, module, cls), rows=ROWS)
 
 
 class _Net(torch.nn.Module):

@@ -18,7 +18,11 @@ import torch
 from benchmarks.clock import now, use_processor_time
 from benchmarks.peers.method import Method, Tensors
 
-PEERS = {"pytorch-ood": "benchmarks.peers.pytorch_ood", "openood": "benchmarks.peers.openood"}
+PEERS = {
+    "pytorch-ood": "benchmarks.peers.pytorch_ood",
+    "oodeel": "benchmarks.peers.oodeel",
+    "openood": "benchmarks.peers.openood",
+}
 
 
 def main(peer: str, name: str, tensors_file: str, scores_file: str, limit: str) -> None:
@@ -28,6 +32,7 @@ def main(peer: str, name: str, tensors_file: str, scores_file: str, limit: str) 
     os.environ["BENCHMARK_CLASSES"] = str(len(tensors.weight))
     module = importlib.import_module(PEERS[peer])
     method: Method = module.methods(tensors)[name]
+    method.prepare()
     with torch.no_grad():
         started = now()
         method.fit(tensors)
