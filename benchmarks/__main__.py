@@ -8,9 +8,11 @@ import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -116,14 +118,19 @@ def in_memory(given: argparse.Namespace, names: list[str], sections: dict[str, s
 def on_disk(given: argparse.Namespace, names: list[str], found: dict[str, object]) -> list[streamed.Streamed]:
     """All scorers but the neighbours' on the whole set, the neighbours' on its first rows."""
     with tempfile.TemporaryDirectory(dir=given.folder) as place:
-        learning, test = streamed.write_banks(given.folder or Path(place), SIZES[given.size])
+        folder, size = given.folder or Path(place), SIZES[given.size]
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:  # what writing leaves behind ends with it
+            pool.submit(streamed.write_banks, folder, size).result()
+        base = clock.resident_with_torch()
+        learning, test = streamed.open_banks(folder, size)
         wide = [name for name in names if name not in NEIGHBOURS]
         near = [name for name in names if name in NEIGHBOURS]
         rows = []
         if wide:
-            rows.append(streamed.run(wide, learning, test, given.memory, group="all but neighbours"))
+            rows.append(streamed.run(wide, learning, test, given.memory, group="all but neighbours", base=base))
         if near:
-            rows.append(streamed.run(near, learning, test, given.memory, group="neighbours", first=streamed.SEARCHED))
+            first = streamed.SEARCHED
+            rows.append(streamed.run(near, learning, test, given.memory, group="neighbours", base=base, first=first))
     found["streamed"] = rows
     return rows
 

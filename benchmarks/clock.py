@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -43,14 +45,17 @@ def timed(work: Callable[[], T]) -> tuple[T, float]:
 
 
 class PeakMemory:
-    """Bytes of resident memory above the start, at the worst moment; None where Linux's /proc does not tell."""
+    """Bytes of resident memory above the start (or above `base`) at the worst moment; None where /proc does not tell."""
+
+    def __init__(self, base: int | None = None) -> None:
+        self.base = base
 
     def __enter__(self) -> PeakMemory:
         gc.collect()
         self.above: int | None = None
         try:
             _CLEAR.write_text("5")  # the high-water mark begins anew
-            self.before = resident("VmRSS")
+            self.before = resident("VmRSS") if self.base is None else self.base
         except OSError:
             self.before = None
         return self
@@ -60,9 +65,21 @@ class PeakMemory:
         self.above = None if peak is None or self.before is None else peak - self.before
 
 
+def resident_with_torch() -> int | None:
+    """Resident bytes of a process that has imported torch and done nothing else."""
+    code = "import torch; from pathlib import Path; print(Path('/proc/self/status').read_text())"
+    try:
+        said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    except subprocess.CalledProcessError:  # no /proc on this system
+        return None
+    return _field(said, "VmRSS")
+
+
 def resident(field: str) -> int | None:
     """`VmRSS` (now) or `VmHWM` (at most since the mark was set) of this process, in bytes."""
-    for line in _STATUS.read_text().splitlines():
-        if line.startswith(field):
-            return int(line.split()[1]) * 1024
-    return None
+    return _field(_STATUS.read_text(), field)
+
+
+def _field(status: str, name: str) -> int | None:
+    line = next((line for line in status.splitlines() if line.startswith(name)), None)
+    return None if line is None else int(line.split()[1]) * 1024

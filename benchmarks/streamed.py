@@ -44,12 +44,11 @@ class Streamed:
     refused: tuple[str, ...] = ()
 
 
-def write_banks(folder: Path, size: Size) -> tuple[Learning, DiskBank]:
+def write_banks(folder: Path, size: Size) -> None:
     """Banks of one model in a home: fit, val and the set that is scored. What is there already is kept."""
     home, world = Home(folder), World(size)
     head = world.head
     write_head(home.head_folder(MODEL, None, SPACE), head, SPACE)
-    banks = {}
     for seed, (name, n) in enumerate((("fit", size.n_fit), ("val", min(size.n, 5000)), ("test", size.n))):
         ids = [f"{name}-{row}" for row in range(n)]
         identity = Identity(MODEL, None, name, sha256_of_lines(ids), "source", SPACE)
@@ -59,6 +58,12 @@ def write_banks(folder: Path, size: Size) -> tuple[Learning, DiskBank]:
             features, logits, labels = world.rows(stop - first, seed * 1_000_003 + first)
             writer.add(ids[first:stop], {"features": features, "logits": logits, "labels": labels})
         writer.finish()
+
+
+def open_banks(folder: Path, size: Size) -> tuple[Learning, DiskBank]:
+    """What was written, for learning and for scoring."""
+    home, head, banks = Home(folder), World(size).head, {}
+    for name in ("fit", "val", "test"):
         found = find_bank(home, MODEL, None, name)
         assert found is not None
         banks[name] = open_bank(found, head)
@@ -66,15 +71,23 @@ def write_banks(folder: Path, size: Size) -> tuple[Learning, DiskBank]:
 
 
 def run(
-    names: Sequence[str], learning: Learning, test: DiskBank, budget: int, *, group: str, first: int | None = None
+    names: Sequence[str],
+    learning: Learning,
+    test: DiskBank,
+    budget: int,
+    *,
+    group: str,
+    base: int | None,
+    first: int | None = None,
 ) -> Streamed:
-    """Fit and score under a budget; `first`: only so many rows of the set are scored."""
+    """Fit and score under a budget. `first`: only so many rows of the set are scored. `base`: bytes of resident memory
+    above which the peak is counted."""
     info = describe(learning, [test])
     stream = Stream(torch.device("cpu"), budget)
     specs = [parse_spec(name).resolved(info) for name in names]
     scored = test if first is None else part(test, min(first, test.n))
     assert learning.fit is not None
-    with PeakMemory() as memory:
+    with PeakMemory(base) as memory:
         started = time.perf_counter()
         fits = fit_all(specs, learning, info, stream)
         fit = time.perf_counter() - started
