@@ -134,6 +134,7 @@ def together(names: Sequence[str], problem: Problem, limits: Limits, stream: Str
             own = sum(scores.seconds for scores in scored.scores.values())
             shared = sum(scored.shared_seconds.values())
             runs.append((fit + score, fit, score, own_fit + shared_fit, own + shared, len(scored.scores)))
+            del fits, scored  # the next run's memory is its own
     _, fit, score, distinct_fit, distinct_score, count = min(runs)
     peak = None if memory.above is None else memory.above / 2**20
     return Together(count, fit, score, distinct_fit, distinct_score, peak)
