@@ -45,7 +45,7 @@ def main() -> None:
 
 def measure(given: argparse.Namespace) -> None:
     names = given.scorer or ours.every_name((*NEEDING_MORE, *(() if given.heavy else HEAVY)))
-    size = SIZES[given.size]
+    size, measured = SIZES[given.size], commit()  # before anybody edits a file
     sections: dict[str, str] = {}
     found: dict[str, object] = {}
     if given.size in IN_MEMORY:
@@ -56,7 +56,7 @@ def measure(given: argparse.Namespace) -> None:
         "schema": 1,
         "time": datetime.now(UTC).replace(microsecond=0).isoformat(),
         "program": version("ood-bench"),
-        "commit": commit(),
+        "commit": measured,
         "command": command(given),
         "size": {"name": given.size, **asdict(size)},
         "machine": machine.name(),
@@ -117,8 +117,9 @@ def in_memory(given: argparse.Namespace, names: list[str], sections: dict[str, s
 
 def on_disk(given: argparse.Namespace, names: list[str], found: dict[str, object]) -> list[streamed.Streamed]:
     """All scorers but the neighbours' on the whole set, the neighbours' on its first rows."""
-    with tempfile.TemporaryDirectory(dir=given.folder) as place:
+    with tempfile.TemporaryDirectory() as place:
         folder, size = given.folder or Path(place), SIZES[given.size]
+        folder.mkdir(parents=True, exist_ok=True)
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:  # what writing leaves behind ends with it
             pool.submit(streamed.write_banks, folder, size).result()
         base = clock.resident_with_torch()

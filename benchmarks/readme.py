@@ -32,12 +32,16 @@ def lines(found: Mapping[str, Any]) -> str:
             seconds[scorer] = min(seconds.get(scorer, ours), ours)
             times.setdefault(scorer, {})[peer] = _times(row, ours)
     body = [
-        (f"`{scorer}`", f"{1e3 * seconds[scorer]:.3g} ms", *(times[scorer].get(peer, "") for peer in peers))
+        (f"`{scorer}`", f"{digits(1e3 * seconds[scorer])} ms", *(times[scorer].get(peer, "") for peer in peers))
         for scorer in sorted(seconds)
     ]
     whole = {peer: found[peer]["whole"] for peer in peers}
     body.append(
-        ("all that both have, in one run", "", *(f"**{whole[p]['seconds'] / whole[p]['ours']:.0f} x**" for p in peers))
+        (
+            "all that both have, in one run",
+            "",
+            *(f"**{digits(whole[p]['seconds'] / whole[p]['ours'])} x**" for p in peers),
+        )
     )
     head = ("fit + score", "ours", *(f"{peer} {found[peer]['version']}" for peer in peers))
     machine, size = found["machine"], found["size"]
@@ -54,7 +58,12 @@ def _times(row: Mapping[str, Any], ours: float) -> str:
         return "fails"
     if row["agreement"] is not None and not row["agreement"] >= AGREES:
         return "differs"
-    return (">" if row["at_least"] else "") + f"{(row['fit'] + row['score']) / ours:.2g} x"
+    return (">" if row["at_least"] else "") + f"{digits((row['fit'] + row['score']) / ours)} x"
+
+
+def digits(value: float) -> str:
+    """Two significant digits."""
+    return f"{float(f'{value:.2g}'):,.10g}"
 
 
 def main() -> None:
