@@ -59,7 +59,6 @@ class Batch:
     ) -> None:
         self._features, self._logits, self._labels = features, logits, labels
         self._widened = widened  # what is given is seen in float64, each tensor converted when first asked for
-        self._narrow: Batch | None = None  # the batch that this one is a view of in float64
         self._head, self._n_classes = head, n_classes
         self._extras, self._constants = dict(extras or {}), dict(constants or {})
         self._memo: dict[object, Any] = {}
@@ -134,8 +133,6 @@ class Batch:
     @shared
     def predicted(self) -> Int[Tensor, " n"]:
         """The class of the largest logit; the first one where several are equal."""
-        if self._narrow is not None and self._logits is not None:  # the same numbers, seen in float64
-            return self._narrow.predicted
         return argmax(self.logits)
 
     @shared
@@ -226,7 +223,8 @@ class Batch:
 
         def widen() -> Batch:
             wide = self._derived(widened=True)
-            wide._narrow = self
+            if self._logits is not None and "predicted" in self._memo:  # the same numbers; no way back to this batch,
+                wide._memo["predicted"] = self._memo["predicted"]  # so that both go when the last reader does
             return wide
 
         return self.once("double", widen)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -73,6 +75,23 @@ def test_what_is_shared_is_computed_once_and_nothing_given_changes() -> None:
         getattr(one, name)
     for name, tensor in kept.items():
         assert torch.equal(one.held()[name], tensor)
+
+
+def test_a_batch_and_its_tensors_go_with_their_last_reader() -> None:
+    """Without waiting for Python's collector of cycles, which counts objects and not their bytes."""
+    one = batch(features=torch.from_numpy(FEATURES).float(), logits=torch.from_numpy(LOGITS).float())
+    for name in FORMULAS:
+        getattr(one, name)
+        getattr(one.double, name)
+    part = one.rows(0, 3).answered_by(lambda rows, question: rows.logits)
+    part.answer("question")
+    held = [weakref.ref(batch) for batch in (one, one.double, part)]
+    gc.disable()
+    try:
+        del one, part
+        assert [reference() for reference in held] == [None] * 3
+    finally:
+        gc.enable()
 
 
 def test_one_selection_serves_every_count() -> None:
