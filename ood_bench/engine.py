@@ -198,7 +198,7 @@ def _score_together(
             for name, seconds in whole.seconds.items():
                 shared_seconds[name] += seconds
         board.finish()
-    predicted = torch.cat(board.predicted).cpu().numpy() if board.predicted else None
+    predicted = None if board.predicted is None else board.predicted.cpu().numpy()
     return Scored(board.scores, board.refused, predicted, dict(shared_seconds))
 
 
@@ -214,9 +214,9 @@ class _Board:
     def __init__(self, fitted: Sequence[Fitted], bank: Bank, info: Info) -> None:
         self.bank, self.info = bank, info
         self.alive = list(fitted)
-        self.parts: dict[Spec, list[Tensor]] = {one.spec: [] for one in fitted}
+        self.values: dict[Spec, Tensor] = {}
         self.seconds: dict[Spec, float] = defaultdict(float)
-        self.predicted: list[Tensor] = []
+        self.predicted: Tensor | None = None
         self.lowest_feature: Tensor | None = None
         self.scores: dict[Spec, Scores] = {}
         self.refused: dict[Spec, Refusal] = {}
@@ -228,7 +228,7 @@ class _Board:
     def watch(self, batch: Batch) -> None:
         """Keep the predicted classes, and look at the condition that some scorer assumes."""
         if "logits" in self.bank.inputs:
-            self.predicted.append(batch.predicted)
+            self.predicted = self._filled(self.predicted, batch, batch.predicted)
         if any(NON_NEGATIVE in one.spec.assumes for one in self.alive):
             lowest = batch.features.min()
             self.lowest_feature = lowest if self.lowest_feature is None else torch.minimum(self.lowest_feature, lowest)
@@ -251,12 +251,21 @@ class _Board:
         spent = time.perf_counter() - started - (sum(batch.seconds.values()) - shared_before)
         self.seconds[one.spec] += max(spent, 0.0)
         wide = scores if scores.dtype == torch.float64 else scores.float()
-        is_view = wide.untyped_storage().nbytes() > wide.nbytes
-        self.parts[one.spec].append(wide.clone() if is_view else wide)  # a view would keep all of its batch
+        self.values[one.spec] = self._filled(self.values.get(one.spec), batch, wide)
+
+    def _filled(self, all_rows: Tensor | None, batch: Batch, rows: Tensor) -> Tensor:
+        """One array for the whole bank, made for its first rows. Small tensors kept from each batch would lie between the
+        large ones that come and go, and memory would grow with the bank."""
+        if all_rows is None:
+            all_rows = rows.new_empty(self.bank.n)
+        elif all_rows.dtype != rows.dtype:
+            all_rows = all_rows.to(torch.promote_types(all_rows.dtype, rows.dtype))
+        all_rows[batch.start : batch.start + batch.n] = rows
+        return all_rows
 
     def finish(self) -> None:
         for one in list(self.alive):
-            values = torch.cat(self.parts[one.spec]).cpu().numpy()
+            values = self.values[one.spec].cpu().numpy()
             bad = ~np.isfinite(values)
             if bad.any():
                 row = int(bad.argmax())
