@@ -1,4 +1,4 @@
-"""Import: every layout gives the same banks, bad input writes nothing, and the same import again does nothing."""
+"""Import: every layout gives the same banks, with the roles that were asked for."""
 
 from __future__ import annotations
 
@@ -9,115 +9,32 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import save_file
+from folder_cases import (
+    ROLES,
+    SIZES,
+    D,
+    K,
+    all_sets,
+    bank,
+    head_arrays,
+    model_says,
+    run,
+    save_folders_of_npy,
+    save_npy_parts,
+    save_npz,
+    save_safetensors,
+    save_safetensors_parts,
+    save_torch,
+    save_torch_parts,
+)
 
-from ood_bench.bank.catalog import find_bank, find_banks
-from ood_bench.bank.heads import head_sha256, read_head
-from ood_bench.bank.reader import DiskBank, open_bank
+from ood_bench.bank.catalog import find_bank
+from ood_bench.bank.heads import read_head
 from ood_bench.canonical import sha256_of_lines
-from ood_bench.errors import IntegrityError, RequestError
+from ood_bench.errors import RequestError
 from ood_bench.home import Home
-from ood_bench.importing.folder import Imported, import_folder
+from ood_bench.importing.folder import import_folder
 from ood_bench.suites import list_suites, load_suite
-
-D, K = 6, 4
-SIZES = {"train": 60, "test": 40, "near_one": 30, "far_one": 20, "far_two": 7}
-ROLES: dict[str, Any] = {"fit": "train", "test": "test", "near": ["near_one"], "far": ["far_one", "far_two"]}
-
-Arrays = dict[str, np.ndarray]
-
-
-def model_says(n: int, seed: int) -> Arrays:
-    """Features, logits and labels of a linear model, float32."""
-    rng = np.random.default_rng(seed)
-    features = rng.normal(size=(n, D)).astype(np.float32)
-    weight, bias = head_arrays()
-    logits = (features.astype(np.float64) @ weight.T.astype(np.float64) + bias).astype(np.float32)
-    return {"features": features, "logits": logits, "labels": rng.integers(0, K, n)}
-
-
-def head_arrays() -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(99)
-    return rng.normal(size=(K, D)).astype(np.float32), rng.normal(size=K).astype(np.float32)
-
-
-def all_sets() -> dict[str, Arrays]:
-    return {name: model_says(n, seed) for seed, (name, n) in enumerate(SIZES.items())}
-
-
-def save_npz(directory: Path, sets: dict[str, Arrays]) -> Path:
-    directory.mkdir(parents=True, exist_ok=True)
-    for name, arrays in sets.items():
-        np.savez(directory / f"{name}.npz", **arrays)
-    weight, bias = head_arrays()
-    np.savez(directory / "head.npz", W=weight, b=bias)
-    return directory
-
-
-def save_npy_parts(directory: Path, sets: dict[str, Arrays]) -> None:
-    for name, arrays in sets.items():
-        for array, values in arrays.items():
-            np.save(directory / f"{name}_{array}.npy", values)
-    weight, bias = head_arrays()
-    torch.save({"fc.weight": torch.from_numpy(weight), "fc.bias": torch.from_numpy(bias)}, directory / "fc.pt")
-
-
-def save_folders_of_npy(directory: Path, sets: dict[str, Arrays]) -> None:
-    for name, arrays in sets.items():
-        (directory / name).mkdir()
-        for array, values in arrays.items():
-            np.save(directory / name / f"{array}.npy", values)
-    np.savez(directory / "head.npz", w=head_arrays()[0], bias=head_arrays()[1])
-
-
-def save_torch_parts(directory: Path, sets: dict[str, Arrays]) -> None:
-    for name, arrays in sets.items():
-        for array, values in arrays.items():
-            torch.save(torch.from_numpy(values), directory / f"{name}_{array}.pt")
-    weight, bias = map(torch.from_numpy, head_arrays())
-    model = {"conv.weight": torch.zeros(2, 2, 3, 3), "conv.bias": torch.zeros(2), "fc.weight": weight, "fc.bias": bias}
-    torch.save({"epoch": 3, "state_dict": model}, directory / "head.pth")
-
-
-def save_torch(directory: Path, sets: dict[str, Arrays]) -> None:
-    for name, arrays in sets.items():
-        torch.save({array: torch.from_numpy(values) for array, values in arrays.items()}, directory / f"{name}.pt")
-    torch.save(tuple(map(torch.from_numpy, head_arrays())), directory / "head.pt")
-
-
-def save_safetensors(directory: Path, sets: dict[str, Arrays]) -> None:
-    for name, arrays in sets.items():
-        save_file({k: torch.from_numpy(values) for k, values in arrays.items()}, directory / f"{name}.safetensors")
-    weight, bias = map(torch.from_numpy, head_arrays())
-    save_file({"weight": weight, "bias": bias}, directory / "head.safetensors")
-
-
-def save_safetensors_parts(directory: Path, sets: dict[str, Arrays]) -> None:
-    for name, arrays in sets.items():
-        for array, values in arrays.items():
-            save_file({"x": torch.from_numpy(values)}, directory / f"{name}_{array}.safetensors")
-    weight, bias = map(torch.from_numpy, head_arrays())
-    save_file({"weight": weight, "bias": bias}, directory / "head.safetensors")
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Home:
-    return Home(tmp_path / "home")
-
-
-def run(place: Home, directory: Path, **changes: Any) -> Imported:
-    return import_folder(place, directory, **({"model": "net", "suite": "mine", **ROLES} | changes))
-
-
-def bank(place: Home, name: str, model: str = "net") -> DiskBank:
-    folder = find_bank(place, model, None, name)
-    assert folder is not None
-    return open_bank(folder)
-
-
-def files_below(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 @pytest.mark.parametrize(
@@ -316,276 +233,6 @@ def test_without_roles_the_whole_command_is_shown(place: Home, tmp_path: Path) -
         "--far far_one,far_two,near_one --shifted shifted"
     )
     assert not place.root.exists()
-
-
-def test_the_same_import_again_does_nothing(place: Home, tmp_path: Path) -> None:
-    directory = save_npz(tmp_path / "tensors", all_sets())
-    assert not run(place, directory).nothing_new
-    before = files_below(place.root)
-    again = run(place, directory)
-    assert again.nothing_new
-    assert set(again.already) == set(SIZES)
-    assert files_below(place.root) == before
-
-
-def test_other_content_needs_replace(place: Home, tmp_path: Path) -> None:
-    directory = save_npz(tmp_path / "tensors", all_sets())
-    run(place, directory)
-    before = files_below(place.root)
-    changed = all_sets() | {"far_two": model_says(SIZES["far_two"], 77)}
-    save_npz(directory, changed)
-    with pytest.raises(RequestError, match=r"net on far_two is already in .* with other content .* pass --replace"):
-        run(place, directory)
-    assert files_below(place.root) == before
-    run(place, directory, replace=True)
-    np.testing.assert_array_equal(bank(place, "far_two").read("logits").numpy(), changed["far_two"]["logits"])
-    assert len(find_banks(place)) == len(SIZES)
-    assert run(place, directory).nothing_new
-
-
-def test_other_roles_or_another_head_need_replace(place: Home, tmp_path: Path) -> None:
-    directory = save_npz(tmp_path / "tensors", all_sets())
-    run(place, directory)
-    before = files_below(place.root)
-    with pytest.raises(
-        RequestError, match=r"the suite 'mine' is there already with other groups, sets \(.*mine.toml\)"
-    ):
-        run(place, directory, far=["far_one"])
-    weight, bias = head_arrays()
-    np.savez(directory / "head.npz", W=weight, b=bias + 1e-5)
-    with pytest.raises(RequestError, match=r"net has another head for the label space 'default' at .*; pass --replace"):
-        run(place, directory)
-    assert files_below(place.root) == before
-    run(place, directory, far=["far_one"], replace=True)
-    assert load_suite("mine", place).groups["far"] == ("far_one",)
-
-
-def test_a_head_that_comes_later_joins(place: Home, tmp_path: Path) -> None:
-    directory = save_npz(tmp_path / "tensors", all_sets())
-    (directory / "head.npz").rename(tmp_path / "last.npz")
-    assert run(place, directory).head_sha256 is None
-    later = run(place, directory, head=tmp_path / "last.npz")
-    assert {manifest.head_sha256 for manifest in later.manifests.values()} == {later.head_sha256}
-    assert head_sha256(read_head(place.head_folder("net", None, "default"))) == later.head_sha256
-    assert run(place, directory, head=tmp_path / "last.npz").nothing_new
-
-
-def test_a_second_model_joins_the_suite(place: Home, tmp_path: Path) -> None:
-    directory = save_npz(tmp_path / "tensors", all_sets())
-    run(place, directory)
-    both = run(place, directory, model="net-b")
-    assert both.suite.models == load_suite("mine", place).models == ("net", "net-b")
-    assert run(place, directory).nothing_new
-    only = run(place, directory, model="net-b", far=["far_one"], replace=True)
-    assert only.suite.models == ("net-b",)
-
-
-def test_a_damaged_bank_is_named_and_replace_heals_it(place: Home, tmp_path: Path) -> None:
-    directory = save_npz(tmp_path / "tensors", all_sets())
-    run(place, directory)
-    shard = bank(place, "train").folder / "shard-00000.safetensors"
-    shard.write_bytes(shard.read_bytes()[:-9])
-    with pytest.raises(IntegrityError, match=r"net on train is already there but damaged: .*--replace"):
-        run(place, directory)
-    run(place, directory, replace=True)
-    np.testing.assert_array_equal(bank(place, "train").read("logits").numpy(), all_sets()["train"]["logits"])
-
-
-def bad(**changes: Any) -> Callable[[dict[str, Arrays]], None]:
-    """A change of the last set: what comes before it is good."""
-    return lambda sets: sets["far_two"].update(changes)
-
-
-def with_value(name: str, value: float) -> Callable[[dict[str, Arrays]], None]:
-    def change(sets: dict[str, Arrays]) -> None:
-        sets["far_two"][name][3, 1] = value
-
-    return change
-
-
-def no_labels_in(sets: dict[str, Arrays]) -> None:
-    sets["test"]["labels"][5] = K
-
-
-def partly_labelled(sets: dict[str, Arrays]) -> None:
-    sets["test"]["labels"][5] = -1
-
-
-def rename_logits(sets: dict[str, Arrays]) -> None:
-    sets["far_two"] = {"logit": sets["far_two"]["logits"]}
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (
-            with_value("features", np.nan),
-            r"set 'far_two' \(far_two.npz\): `features` .* NaN at row 3 \(id 'far_two/3'\)",
-        ),
-        (
-            with_value("logits", np.inf),
-            r"set 'far_two' .*: `logits` should be finite, but holds an infinite value at row 3",
-        ),
-        (
-            bad(logits=np.zeros((7, K + 1), np.float32)),
-            r"'far_two' .* logits have K = 5 columns and the head has K = 4",
-        ),
-        (
-            bad(features=np.zeros((7, D + 1), np.float32)),
-            r"'far_two' .* features have d = 7 columns and the head expects",
-        ),
-        (
-            bad(features=np.zeros((6, D), np.float32)),
-            r"'far_two' .* one entry per row, got features 6, logits 7, labels 7",
-        ),
-        (bad(features=np.zeros(7, np.float32)), r"'far_two' .* `features` should have shape \(n, d\), got \(7,\)"),
-        (bad(logits=np.zeros((7, K), np.int64)), r"'far_two' .* `logits` should be floating point, got int64"),
-        (bad(labels=np.zeros(7, np.float32)), r"'far_two' .*: `labels` should be integers, got float32"),
-        (
-            bad(**{k: v[:0] for k, v in model_says(1, 0).items()}),
-            r"'far_two' .* should have at least one row, but it is e",
-        ),
-        (bad(ids=np.arange(6)), r"'far_two' .* ids should be 7 texts or whole numbers, got int64 of shape \(6,\)"),
-        (bad(ids=np.zeros(7)), r"'far_two' .* ids should be 7 texts or whole numbers, got float64"),
-        (bad(ids=np.array(["a\nb"] * 7)), r"'far_two' .*a\\nb"),
-        (bad(abstain_index=np.array(2)), r"abstain_index is None in set 'train' .* and 2 in set 'far_two'"),
-        (bad(abstain_index=np.array(K)), r"'far_two' .* abstain_index should be a column of the logits, 0..3, got 4"),
-        (bad(abstain_index=np.zeros(2)), r"'far_two' .* abstain_index should be one whole number"),
-        (bad(text_features=np.full((2, 2), np.nan)), r"'far_two' .* `text_features` should be .*finite"),
-        (
-            bad(features=np.zeros((2, 7, D), np.float32)),
-            r"'far_two' .* same leading severity axis, got features \(2, 7, 6\)",
-        ),
-        (no_labels_in, r"'test' .* labels of an ID set should be in 0..3 .*, got 4 at row 5 \(id 'test/5'\)"),
-        (partly_labelled, r"'test' .* got -1 at row 5"),
-        (
-            rename_logits,
-            r"'far_two' .* should hold `features` \(n, d\), `logits` .* or `members` .*, but holds 'logit'; rename",
-        ),
-    ],
-)
-def test_bad_arrays_write_nothing(
-    place: Home, tmp_path: Path, change: Callable[[dict[str, Arrays]], None], message: str
-) -> None:
-    sets = all_sets()
-    change(sets)
-    directory = save_npz(tmp_path / "tensors", sets)
-    with pytest.raises(RequestError, match=message) as e:
-        run(place, directory)
-    assert "\n" not in str(e.value)
-    assert not place.root.exists()
-
-
-def test_sets_of_several_models_are_refused_without_a_head_too(place: Home, tmp_path: Path) -> None:
-    sets = all_sets()
-    sets["far_two"] = {"logits": np.zeros((7, K + 2), np.float32)}
-    directory = save_npz(tmp_path / "tensors", sets)
-    (directory / "head.npz").unlink()
-    with pytest.raises(RequestError, match=r"logits K is 4 in set 'train' .* and 6 in set 'far_two'"):
-        run(place, directory)
-    assert not place.root.exists()
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"fit": "trian"}, r"no set in .* is named 'trian' \(did you mean 'train'\?\); there are: far_one, "),
-        ({"fit": "x=trian"}, r"'x=trian' should be name=set or name=file, but 'trian' is neither a set in "),
-        ({"far": ["far_one", "near_one"]}, r"a set has one role, but 'near_one' is in near and far; keep it in one"),
-        ({"far": ["near_one=far_one"]}, r"the set 'near_one' would come from .*near_one.npz and from .*far_one.npz"),
-        ({"far": ["mean=far_one"]}, r"'mean' is reserved for averages"),
-        ({"suite": "My suite"}, r"a suite's name is made of a-z, 0-9 and '-', got 'My suite'; 'my-suite' would do"),
-        ({"model": " "}, r"an import needs a model name"),
-        ({"val_from_fit": 1.5}, r"--val-from-fit should be a share between 0 and 1, got 1.5"),
-        ({"val_from_fit": 0.001}, r"--val-from-fit 0.001 of 60 rows would take 0"),
-        ({"val_from_fit": 0.1, "fit": None}, r"no set is fit; name it with --fit"),
-        ({"val_from_fit": 0.1, "val": "test", "test": None}, r"val is given as 'test' and as a share of fit"),
-        ({"val_from_fit": 0.1, "far": ["train-val=far_one"]}, r"a set has one role, but 'train-val' is in val and far"),
-        ({"head": Path("nothing.npz")}, r"nothing.npz should be a whole .npz file .* No such file"),
-        (
-            {"head": Path("far_two.npz")},
-            r"far_two.npz should hold the head as W \(K, d\) and b \(K,\), but holds 'feat",
-        ),
-    ],
-)
-def test_bad_requests_write_nothing(place: Home, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
-    directory = save_npz(tmp_path / "tensors", all_sets())
-    with pytest.raises(RequestError, match=message):
-        run(place, directory, **changes)
-    assert not place.root.exists()
-
-
-@pytest.mark.parametrize(
-    ("arrays", "message"),
-    [
-        ({"W": np.zeros((D, K)), "b": np.zeros(K)}, r"head.npz: W should be \(K, d\) .* \(6, 4\) .*; transpose W"),
-        ({"W": np.zeros((K, D)), "b": np.zeros(K + 1)}, r"head.npz: W should be .*; export both from the same layer"),
-        ({"W": np.full((K, D), np.nan), "b": np.zeros(K)}, r"head.npz: the head's weight should be finite"),
-        ({"W": np.zeros((K, D), int), "b": np.zeros(K)}, r"head.npz: the head should be floating-point W"),
-        ({"W": np.zeros((K, D))}, r"head.npz should hold the head as .*, but holds 'W'; without a bias, b is zeros"),
-        (
-            {
-                f"{layer}.{part}": np.zeros((K, D)[: 2 - (part == "bias")])
-                for layer in "ab"
-                for part in ("weight", "bias")
-            },
-            r"head.npz has 2 linear layers \(a, b\); save the last one as W and b",
-        ),
-        ({"W": np.zeros((K, D - 1)), "b": np.zeros(K)}, r"'train' .* the head expects d = 5"),
-    ],
-)
-def test_bad_heads_write_nothing(place: Home, tmp_path: Path, arrays: Arrays, message: str) -> None:
-    directory = save_npz(tmp_path / "tensors", all_sets())
-    np.savez(directory / "head.npz", **arrays)
-    with pytest.raises(RequestError, match=message):
-        run(place, directory)
-    assert not place.root.exists()
-
-
-def test_ambiguous_files_are_named(place: Home, tmp_path: Path) -> None:
-    directory = save_npz(tmp_path / "tensors", all_sets())
-    np.save(directory / "head.npy", head_arrays()[0])
-    with pytest.raises(RequestError, match=r"has 2 files that may be the head: head.npy, head.npz; pass --head"):
-        run(place, directory)
-    (directory / "head.npy").unlink()
-    np.savez(directory / "train_logits.npz", **model_says(3, 0))
-    with pytest.raises(RequestError, match=r"'train' could be train"):
-        run(place, directory)
-    (directory / "train.npz").unlink()
-    with pytest.raises(
-        RequestError, match=r"train_logits.npz is read as the logits of set 'train' and should hold one"
-    ):
-        run(place, directory)
-    np.save(directory / "train_logits.npy", model_says(3, 0)["logits"])
-    with pytest.raises(
-        RequestError, match=r"the logits of set 'train' are both in train_logits.npy and in train_logits.npz"
-    ):
-        run(place, directory)
-    assert not place.root.exists()
-
-
-def test_folders_that_hold_nothing(place: Home, tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=r"nowhere should be a folder of tensors, but there is no such folder"):
-        run(place, tmp_path / "nowhere")
-    with pytest.raises(RequestError, match=r"should hold sets as .npz, .npy, .pt, .safetensors or .pkl, but has none"):
-        import_folder(place, tmp_path, model="net", suite="mine")
-
-
-def test_half_precision_that_cannot_hold_the_numbers_is_refused(place: Home, tmp_path: Path) -> None:
-    sets = all_sets()
-    directory = save_npz(tmp_path / "tensors", sets)
-    assert run(place, directory, dtype="fp16").manifests["train"].tensors["features"].dtype == "float16"
-    sets["train"]["logits"][0, 0] = 1e6
-    with pytest.raises(RequestError, match=r"'train' .* more than float16 can store"):
-        run(Home(tmp_path / "other"), save_npz(directory, sets), dtype="fp16")
-    assert not (tmp_path / "other").exists()
-
-
-def test_a_home_that_cannot_be_written(tmp_path: Path) -> None:
-    directory = save_npz(tmp_path / "tensors", all_sets())
-    (tmp_path / "file").write_text("no folder")
-    with pytest.raises(RequestError, match=r"cannot write .*; choose a writable place with --home"):
-        run(Home(tmp_path / "file"), directory)
 
 
 def test_the_real_folder(place: Home, shared: Path) -> None:
