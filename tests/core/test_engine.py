@@ -1,259 +1,29 @@
-"""The engine: one scorer's failure never loses the others, nothing shared is modified, and how rows arrive is no matter."""
+"""The engine: passes are shared, how rows arrive is no matter, and what cannot be had is said."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from support import CPU, Problem, problem
+from engine_cases import Outcome, run
+from support import CPU, problem
 from torch import Tensor
 
-from ood_bench.bank.base import Bank
 from ood_bench.bank.memory import MemoryBank
-from ood_bench.batch import Batch
 from ood_bench.contract import Case
-from ood_bench.engine import Fits, Learning, Refusal, fit_all, score_bank
-from ood_bench.errors import CannotScore
-from ood_bench.reductions import Moments
-from ood_bench.registry import SCORERS, load_all, scorer
+from ood_bench.engine import Learning, Refusal, fit_all, score_bank
+from ood_bench.registry import SCORERS
 from ood_bench.requirements import describe
 from ood_bench.runner import every_spec
-from ood_bench.specs import Spec, parse_spec
+from ood_bench.specs import parse_spec
 from ood_bench.stream import Stream
 from ood_bench.types import Head
-
-load_all()
-SOUND = ("msp", "energy", "vim", "knn:k=5", "mano", "dcs", "entropy", "react+vim", "mds")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    scores: dict[str, np.ndarray]
-    refused: dict[str, Refusal]
-    fits: Fits
-
-
-def run(
-    specs: Collection[Spec],
-    learning: Learning,
-    banks: Collection[Bank],
-    *,
-    memory: int = 1 << 28,
-    rows: int | None = 16,
-) -> Outcome:
-    """Every spec over every bank, as the runner does it."""
-    info = describe(learning, banks)
-    stream = Stream(CPU, memory, rows)
-    fits = fit_all([spec.resolved(info) for spec in specs], learning, info, stream)
-    refused = dict(fits.refused)
-    parts: dict[Spec, list[np.ndarray]] = {}
-    for bank in banks:
-        done = score_bank(list(fits.fitted.values()), bank, learning, info, stream)
-        refused = {**done.refused, **refused}  # the first reason stands
-        for spec, scores in done.scores.items():
-            parts.setdefault(spec, []).append(scores.values)
-    whole = {str(spec): np.concatenate(part) for spec, part in parts.items() if len(part) == len(banks)}
-    return Outcome(whole, {str(spec): refusal for spec, refusal in refused.items()}, fits)
-
-
-def of_problem(given: Problem, specs: Collection[str], **options: Any) -> Outcome:
-    learning = Learning(given.head, given.bank("fit"), given.bank("val"))
-    return run(list(map(parse_spec, specs)), learning, [given.bank("test"), given.bank("ood")], **options)
-
-
-GIVEN = problem()
-
-
-@cache
-def sound_alone() -> dict[str, np.ndarray]:
-    return of_problem(GIVEN, SOUND).scores
-
-
-# -- one failure never loses the others ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class AddFails:
-    split: str = "fit"
-
-    def add(self, partial: Any, batch: Batch) -> int:
-        raise ZeroDivisionError("in add")
-
-    def merge(self, a: int, b: int) -> int:
-        return a
-
-    def result(self, partial: int) -> int:
-        return partial
-
-
-@dataclass(frozen=True)
-class ResultFails(AddFails):
-    def add(self, partial: Any, batch: Batch) -> int:
-        return 1
-
-    def result(self, partial: int) -> int:
-        raise ZeroDivisionError("in result")
-
-
-@dataclass(frozen=True)
-class Score:
-    of: Callable[[Batch], Any]
-
-    def score(self, batch: Batch) -> Any:
-        return self.of(batch)
-
-
-def _fit_raises(self: Any) -> Any:
-    raise ValueError("in fit")
-
-
-def _fit_raises_late(self: Any) -> Any:
-    yield Moments()
-    raise ValueError("after a question")
-
-
-def _fit_asks(question: Any) -> Callable[[Any], Any]:
-    def fit(self: Any) -> Any:
-        yield question
-        return Score(lambda batch: batch.max_logit)
-
-    return fit
-
-
-def _fit_forgets(self: Any) -> Any:
-    yield Moments()
-
-
-def _second_batch(bad: Callable[[Batch], Tensor]) -> Callable[[Any, Batch], Tensor]:
-    return lambda self, batch: bad(batch) if batch.start else batch.max_logit
-
-
-def _raises(batch: Batch) -> Tensor:
-    raise RuntimeError("in score")
-
-
-def _refuses(batch: Batch) -> Tensor:
-    raise CannotScore("this bank is not for me")
-
-
-def _memory(batch: Batch) -> Tensor:
-    raise MemoryError
-
-
-FIT_FAILURES: dict[str, tuple[Callable[..., Any], str]] = {
-    "raises": (_fit_raises, "ValueError: in fit"),
-    "raises-late": (_fit_raises_late, "ValueError: after a question"),
-    "add-fails": (_fit_asks(AddFails()), "ZeroDivisionError: in add"),
-    "result-fails": (_fit_asks(ResultFails()), "ZeroDivisionError: in result"),
-    "forgets": (_fit_forgets, r"fit should return an object with `score\(batch\)`, got NoneType"),
-}
-SCORE_FAILURES: dict[str, tuple[Callable[[Any, Batch], Any], str]] = {
-    "raises": (_second_batch(_raises), "RuntimeError: in score"),
-    "out-of-memory": (_second_batch(_memory), "ran out of memory; try a smaller --memory, or --device cpu"),
-    "column": (
-        lambda self, batch: batch.max_logit[:, None],
-        r"one number per row, a tensor of shape \(16,\), got \(16, 1\)",
-    ),
-    "one-number": (
-        lambda self, batch: batch.max_logit.mean(),
-        r"one number per row, a tensor of shape \(16,\), got \(\)",
-    ),
-    "too-few": (lambda self, batch: batch.max_logit[1:], r"got \(15,\)"),
-    "nan": (
-        _second_batch(lambda batch: batch.max_logit.log() - batch.max_logit.log() + torch.nan),
-        r"gave nan for row 16 \(16\) of test with toy \(44 of 60 scores are not finite\)",
-    ),
-    "infinite": (_second_batch(lambda batch: batch.max_logit / 0), "gave inf for row 16"),
-}
-
-
-def broken(name: str, **methods: Any) -> str:
-    """Register a scorer with these methods."""
-    cls = type("Broken", (), {"__doc__": "Breaks.", **methods})
-    scorer(name, needs=("logits", "features", "fit"))(dataclass(frozen=True)(cls))
-    return name
-
-
-def check_that_only_it_failed(outcome: Outcome, name: str, reason: str) -> None:
-    assert name not in outcome.scores
-    assert outcome.refused.keys() == {name}
-    assert outcome.refused[name].failed
-    assert re.search(reason, outcome.refused[name].reason), outcome.refused[name].reason
-    for spec, scores in sound_alone().items():
-        assert np.array_equal(scores, outcome.scores[spec]), spec
-
-
-@pytest.mark.parametrize("name", FIT_FAILURES)
-def test_a_fit_that_fails_loses_nobody_else(name: str) -> None:
-    fit, reason = FIT_FAILURES[name]
-    broken(name, fit=fit)
-    check_that_only_it_failed(of_problem(GIVEN, [name, *SOUND]), name, reason)
-
-
-@pytest.mark.parametrize("name", SCORE_FAILURES)
-def test_a_score_that_fails_loses_nobody_else(name: str) -> None:
-    score, reason = SCORE_FAILURES[name]
-    broken(name, score=score)
-    check_that_only_it_failed(of_problem(GIVEN, [name, *SOUND]), name, reason)
-
-
-def test_a_refusal_is_a_reason_and_no_failure() -> None:
-    broken("refuses", score=_second_batch(_refuses))
-    outcome = of_problem(GIVEN, ["refuses", *SOUND])
-    assert outcome.refused == {"refuses": Refusal("this bank is not for me", failed=False)}
-    assert outcome.scores.keys() == sound_alone().keys()
-
-
-# -- nothing that is shared may be modified -----------------------------------------------------------------------------
-
-
-def _after(modify: Callable[[Batch], object]) -> Callable[[Any, Batch], Tensor]:
-    def score(self: Any, batch: Batch) -> Tensor:
-        mine = batch.max_logit.clone()
-        modify(batch)
-        return mine
-
-    return score
-
-
-MODIFIERS: dict[str, Callable[[Batch], object]] = {
-    "logits": lambda batch: batch.logits.sub_(1),
-    "features": lambda batch: batch.features.clamp_(max=0.5),
-    "one-row": lambda batch: batch.features[3].zero_(),
-    "out-argument": lambda batch: torch.mul(batch.logits, 2, out=batch.logits),
-}
-
-
-@pytest.mark.parametrize("name", MODIFIERS)
-@pytest.mark.parametrize("place", [0, 4])
-def test_who_modifies_what_is_shared_is_caught_and_the_others_never_see_it(name: str, place: int) -> None:
-    broken(name, score=_after(MODIFIERS[name]))
-    specs = [*SOUND[:place], name, *SOUND[place:]]
-    check_that_only_it_failed(of_problem(GIVEN, specs), name, "it modified .* in place; work on a copy")
-
-
-def test_the_banks_are_as_they_were_after_everything() -> None:
-    given = problem(1)
-    banks = {name: given.bank(name) for name in given.sets}
-    kept = {name: {key: tensor.clone() for key, tensor in bank.tensors.items()} for name, bank in banks.items()}
-    head = Head(given.head.weight.clone(), given.head.bias.clone())
-    learning = Learning(given.head, banks["fit"], banks["val"])
-    run(every_spec(), learning, [banks["test"], banks["ood"]], rows=None)
-    for name, bank in banks.items():
-        for key, tensor in bank.tensors.items():
-            assert torch.equal(tensor, kept[name][key]), (name, key)
-    assert torch.equal(given.head.weight, head.weight)
-    assert torch.equal(given.head.bias, head.bias)
-
-
-# -- passes --------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
