@@ -62,6 +62,3 @@ GIVEN = problem()
 @cache
 def sound_alone() -> dict[str, np.ndarray]:
     return of_problem(GIVEN, SOUND).scores
-
-
-# -- one failure never loses the others ---------------------------------------------------------------------------------

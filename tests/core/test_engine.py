@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from engine_cases import Outcome, run
+from engine_cases import GIVEN, Outcome, run
 from support import CPU, problem
 from torch import Tensor
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from engine_cases import SOUND, Outcome, of_problem, run, sound_alone
+from engine_cases import GIVEN, SOUND, Outcome, of_problem, run, sound_alone
 from support import problem
 from torch import Tensor
 
