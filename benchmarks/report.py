@@ -100,7 +100,15 @@ def streamed_table(rows: Sequence[Streamed]) -> str:
         )
         for row in rows
     ]
-    return table(("group", "scorers", "fit rows", "scored rows", "fit s", "score s", "budget GiB", "peak GiB"), body)
+    text = table(("group", "scorers", "fit rows", "scored rows", "fit s", "score s", "budget GiB", "peak GiB"), body)
+    own = [(name, f"{fit:.2f}", f"{score:.2f}") for row in rows for name, (fit, score) in sorted(row.own.items())]
+    shared = [
+        (what, f"{seconds:.2f}") for row in rows for what, seconds in {**row.shared_fit, **row.shared_score}.items()
+    ]
+    return (
+        f"{text}\n\nWhat each scorer takes for itself:\n\n{table(('scorer', 'fit s', 'score s'), own)}\n\n"
+        f"What several share:\n\n{table(('pass or intermediate', 's'), shared)}"
+    )
 
 
 def table(head: Sequence[str], body: Iterable[Sequence[object]]) -> str:

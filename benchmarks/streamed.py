@@ -39,7 +39,9 @@ class Streamed:
     score: float
     budget_gib: float
     peak_gib: float | None
-    fit_seconds: dict[str, float]  # by question, the dearest ones
+    own: dict[str, tuple[float, float]]  # by scorer: seconds of fit and score that it shares with nobody
+    shared_fit: dict[str, float]  # by question that several ask
+    shared_score: dict[str, float]  # by intermediate
     extrapolated: float | None = None  # seconds of scoring the whole set, where only a part was scored
     refused: tuple[str, ...] = ()
 
@@ -94,7 +96,6 @@ def run(
         started = time.perf_counter()
         done = score_bank(list(fits.fitted.values()), scored, learning, info, stream)
         score = time.perf_counter() - started
-    passes = sorted(fits.passes, key=lambda one: -one.seconds)[:12]
     return Streamed(
         group,
         len(done.scores),
@@ -104,7 +105,13 @@ def run(
         score,
         budget / 2**30,
         None if memory.above is None else memory.above / 2**30,
-        {one.question: round(one.seconds, 2) for one in passes},
+        {
+            str(one.spec): (round(one.seconds, 3), round(done.scores[one.spec].seconds, 3))
+            for one in fits.fitted.values()
+            if one.spec in done.scores
+        },
+        {one.question: round(one.seconds, 2) for one in fits.passes if len(one.used_by) > 1},
+        {name: round(seconds, 3) for name, seconds in done.shared_seconds.items()},
         None if first is None else score * test.n / scored.n,
         tuple(f"{spec}: {refusal.reason}" for spec, refusal in {**fits.refused, **done.refused}.items()),
     )
