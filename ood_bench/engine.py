@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -257,7 +258,8 @@ class _Board:
         """One array for the whole bank, made for its first rows. Small tensors kept from each batch would lie between the
         large ones that come and go, and memory would grow with the bank."""
         if all_rows is None:
-            all_rows = rows.new_empty(self.bank.n)
+            missing = math.nan if rows.is_floating_point() else -1  # a row that never comes is seen, not made up
+            all_rows = rows.new_full((self.bank.n,), missing)
         elif all_rows.dtype != rows.dtype:
             all_rows = all_rows.to(torch.promote_types(all_rows.dtype, rows.dtype))
         all_rows[batch.start : batch.start + batch.n] = rows
